@@ -1,0 +1,34 @@
+/** A Pub/Sub message: at most {@link MAX_MESSAGE_BYTES} in all. */
+export type Message = { readonly data: Uint8Array; readonly attributes: Readonly<Record<string, string>> };
+
+/** The port to Pub/Sub for who publishes. */
+export interface Publisher {
+  /**
+   * Resolves with the message's id once Pub/Sub has made it durable. May be durable also where it rejects: the answer
+   * was lost, or came too late. After `timeoutMs` nothing more is sent.
+   * @param topic by its Heron name: the publisher adds the prefix.
+   * @throws TopicNotFound, or an error that says why Pub/Sub could not be reached or refused.
+   */
+  publish(topic: string, message: Message, timeoutMs: number): Promise<string>;
+  close(): Promise<void>;
+}
+
+export class TopicNotFound extends Error {
+  override readonly name = 'TopicNotFound';
+  constructor(topic: string, options?: ErrorOptions) {
+    super(`The Pub/Sub topic ${topic} does not exist.`, options);
+  }
+}
+
+/** Pub/Sub's limit for a message and for a request. Source: https://cloud.google.com/pubsub/quotas#resource_limits */
+export const MAX_MESSAGE_BYTES = 10_000_000;
+
+/** Kept free for what a request adds around a message (the topic's name, tags), and a dead letter to its attributes. */
+const ENVELOPE_BYTES = 4_000;
+
+/** Whether Pub/Sub can take the message, attributes and the request around it included. */
+export function fitsPubSub({ data, attributes }: Message): boolean {
+  let bytes = ENVELOPE_BYTES + data.byteLength;
+  for (const [key, value] of Object.entries(attributes)) bytes += Buffer.byteLength(key) + Buffer.byteLength(value);
+  return bytes <= MAX_MESSAGE_BYTES;
+}

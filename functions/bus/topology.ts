@@ -1,0 +1,43 @@
+import { HERON_TOPICS } from '../heron/topics.ts';
+import delivery from './delivery.json' with { type: 'json' };
+
+/** How subscriptions deliver; Terraform reads the same file. Times in seconds. */
+export const DELIVERY: Readonly<Record<keyof typeof delivery, number>> = delivery;
+
+/** Where ingest publishes what has no topic of its own. */
+export const UNROUTED = 'unrouted';
+
+/** Where a subscriber's messages end that it could never process. */
+export function deadLetterTopic(subscriber: string): string {
+  return `dead-letter.${subscriber}`;
+}
+
+/** Where redrives and replays are published that are for one subscriber alone. */
+export function replayTopic(subscriber: string): string {
+  return `replay.${subscriber}`;
+}
+
+export type Topology = { readonly topics: readonly string[]; readonly subscriptions: readonly SubscriptionPlan[] };
+
+export type SubscriptionPlan = {
+  readonly name: string;
+  readonly topic: string;
+  /** Absent for the dead letters' subscription, which people pull from. */
+  readonly push?: { readonly endpoint: string; readonly deadLetterTopic: string };
+};
+
+/** What Terraform provisions for a subscriber of every topic, as data; names without prefix. */
+export function topology(subscriber: string, endpoint: string): Topology {
+  const sources = [...HERON_TOPICS, UNROUTED];
+  const deadLetters = deadLetterTopic(subscriber);
+  const replay = replayTopic(subscriber);
+  const push = { endpoint, deadLetterTopic: deadLetters };
+  return {
+    topics: [...sources, deadLetters, replay],
+    subscriptions: [
+      { name: deadLetters, topic: deadLetters },
+      ...sources.map((topic) => ({ name: `${subscriber}.${topic}`, topic, push })),
+      { name: replay, topic: replay, push },
+    ],
+  };
+}

@@ -1,0 +1,84 @@
+import { readFileSync } from 'node:fs';
+
+/** The environment is missing something, or wrong: `message` is one line that says what to set. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+}
+
+type Env = Readonly<Record<string, string | undefined>>;
+
+/** Where the shared secrets come from, with those that were there at the start. */
+export type SecretSource = {
+  readonly secrets: readonly [string, ...string[]];
+  /** Read again for rotations; absent where the secrets came from the environment. */
+  readonly file?: string;
+};
+
+export type BusConfig = { readonly projectId: string; readonly topicPrefix: string };
+export type StoreConfig = { readonly projectId: string; readonly databaseId: string };
+
+/** The shared secret, or several, one a line (a rotation). @throws ConfigError */
+export function secretSource(env: Env): SecretSource {
+  const { HERON_SHARED_SECRET: text, HERON_SHARED_SECRET_FILE: file } = env;
+  if (text !== undefined && file !== undefined)
+    throw new ConfigError('HERON_SHARED_SECRET and HERON_SHARED_SECRET_FILE are both set: set one of them.');
+  if (text !== undefined) return { secrets: parseSecrets(text, 'HERON_SHARED_SECRET') };
+  if (file === undefined || file === '')
+    throw new ConfigError('HERON_SHARED_SECRET is not set: set it to the secret shared with Heron (sec_…).');
+  let contents: string;
+  try {
+    contents = readFileSync(file, 'utf8');
+  } catch (error) {
+    throw new ConfigError(
+      `HERON_SHARED_SECRET_FILE cannot be read (${(error as NodeJS.ErrnoException).code}): ${file}`,
+    );
+  }
+  return { secrets: parseSecrets(contents, `HERON_SHARED_SECRET_FILE ${file}`), file };
+}
+
+/** @param source for the message only. @throws ConfigError where there is none. */
+export function parseSecrets(text: string, source: string): readonly [string, ...string[]] {
+  const [first, ...others] = text
+    .split(/\r?\n/)
+    .map((line) => line.trim())
+    .filter((line) => line !== '');
+  if (first === undefined) throw new ConfigError(`${source} is empty: it must hold the secret shared with Heron.`);
+  return [first, ...others];
+}
+
+/** @throws ConfigError */
+export function busConfig(env: Env): BusConfig {
+  return { projectId: projectId(env), topicPrefix: topicPrefix(env) };
+}
+
+/** @throws ConfigError */
+export function storeConfig(env: Env): StoreConfig {
+  const databaseId = env.FIRESTORE_DATABASE || '(default)';
+  if (databaseId !== '(default)' && !/^[a-z][a-z0-9-]{2,61}[a-z0-9]$/.test(databaseId))
+    throw new ConfigError(
+      `FIRESTORE_DATABASE is no database id: ${databaseId}. Use (default), or 4 to 63 lower-case letters, digits and hyphens.`,
+    );
+  return { projectId: projectId(env), databaseId };
+}
+
+/** @throws ConfigError */
+export function projectId(env: Env): string {
+  const id = env.GOOGLE_CLOUD_PROJECT;
+  if (id === undefined || id === '')
+    throw new ConfigError('GOOGLE_CLOUD_PROJECT is not set: set it to the id of your Google Cloud project.');
+  if (!/^(?:[a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]$/.test(id))
+    throw new ConfigError(
+      `GOOGLE_CLOUD_PROJECT is no project id: ${id}. Use 6 to 30 lower-case letters, digits and hyphens.`,
+    );
+  return id;
+}
+
+function topicPrefix(env: Env): string {
+  const prefix = env.TOPIC_PREFIX ?? '';
+  // Pub/Sub's rule for the start of a name; the longest name put behind it leaves room for 150 characters.
+  if (prefix !== '' && !/^(?!goog)[A-Za-z][A-Za-z0-9\-_.~+%]{0,149}$/.test(prefix))
+    throw new ConfigError(
+      `TOPIC_PREFIX cannot start a topic's name: ${prefix}. Use a letter, then letters, digits or -_.~+% (150 at most, not goog…).`,
+    );
+  return prefix;
+}

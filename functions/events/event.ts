@@ -1,0 +1,32 @@
+import { createHash } from 'node:crypto';
+import type { Instant } from '../heron/instant.ts';
+import { parseWebhook, type Webhook } from '../heron/webhook.ts';
+
+/** A webhook that Heron signed, as a fact: its body, when it reached us, and what the body says. */
+export type HeronEvent = Webhook & {
+  /** Lower-case hex SHA-256 of the body: Heron sends no id, and a retry or resend has the same bytes. */
+  readonly event_id: string;
+  readonly received_at: Instant;
+  readonly body: Uint8Array;
+};
+
+/** An event that belongs to an end user and has its place in time: what the state of end users is folded from. */
+export type EndUserEvent = HeronEvent & { readonly heron_id: string; readonly created: Instant };
+
+export function eventOf(body: Uint8Array, received_at: Instant): HeronEvent {
+  return { ...parseWebhook(body), event_id: eventId(body), received_at, body };
+}
+
+export function eventId(body: Uint8Array): string {
+  return createHash('sha256').update(body).digest('hex');
+}
+
+/** Whether an event changes an end user's state; what names no end user or has no time is in the log only. */
+export function concernsEndUser(event: HeronEvent): event is EndUserEvent {
+  return event.heron_id !== null && event.created !== null;
+}
+
+/** What can never be processed, however often it comes: `message` says why, and quotes nothing of it. */
+export class Unprocessable extends Error {
+  override readonly name = 'Unprocessable';
+}

@@ -1,0 +1,117 @@
+import { type Instant, parseInstant } from './instant.ts';
+
+export type JsonValue = null | boolean | number | string | JsonValue[] | JsonObject;
+export type JsonObject = { [key: string]: JsonValue };
+
+/**
+ * What a webhook's body says, each field by itself: Heron's bodies are signed before they are understood, so one that is
+ * not of the documented shape still keeps what can be read from it. A field is null where it is missing, of another
+ * type, or (for texts) empty, over 1,024 bytes or not well-formed Unicode.
+ */
+export type Webhook = {
+  /** `<resource>.<event>`. */
+  topic: string | null;
+  /** When Heron sent it. */
+  created: Instant | null;
+  /** The end user it belongs to: `eus_…`, safe as a path segment. */
+  heron_id: string | null;
+  /** The customer's own id of that end user. */
+  end_user_id: string | null;
+  /** `data.status`, else the status that the topic implies. */
+  status: string | null;
+  /** The end user's metadata; at most 32 KiB as JSON. */
+  meta: JsonObject | null;
+  /** Why this is not the shape Heron documents, or null where it is. */
+  undocumented: string | null;
+};
+
+const HERON_ID = /^eus_[A-Za-z0-9_-]{1,64}$/;
+
+/** Whether a text is an end user's heron_id, and so safe as a document's name. */
+export function isHeronId(text: string): boolean {
+  return HERON_ID.test(text);
+}
+
+/** Pub/Sub's limit for an attribute's value, in bytes; Firestore's for an indexed text (1,500) is above it. */
+const MAX_TEXT_BYTES = 1024;
+/** Heron documents at most 20 keys. The state's document holds `meta` and may not exceed Firestore's 1 MiB. */
+const MAX_META_BYTES = 32 * 1024;
+
+const IMPLIED_STATUS: ReadonlyMap<string | null, string> = new Map([
+  ['end_user.created', 'new'],
+  ['end_user.processed', 'processed'],
+  ['end_user.reviewed', 'reviewed'],
+  ['end_user.failed', 'failed'],
+]);
+
+const utf8 = new TextDecoder('utf-8', { fatal: true });
+
+/** Reads a body. Never throws: what is not JSON is a webhook that says nothing. */
+export function parseWebhook(body: Uint8Array): Webhook {
+  let json: JsonValue;
+  try {
+    json = JSON.parse(utf8.decode(body)) as JsonValue;
+  } catch {
+    return { ...read({}), undocumented: 'the body is not JSON' };
+  }
+  if (!isObject(json)) return { ...read({}), undocumented: 'the body is not a JSON object' };
+  return read(json);
+}
+
+function read(webhook: JsonObject): Webhook {
+  const topic = text(own(webhook, 'topic'));
+  const created = parseInstant(own(webhook, 'created'));
+  const data = own(webhook, 'data');
+  const meta = own(webhook, 'meta');
+  const fields = isObject(data) ? data : {};
+  return {
+    topic,
+    created,
+    heron_id: heronId(fields),
+    end_user_id: text(own(fields, 'end_user_id')),
+    status: text(own(fields, 'status')) ?? IMPLIED_STATUS.get(topic) ?? null,
+    meta: isObject(meta) && fits(meta) ? meta : null,
+    undocumented:
+      topic === null
+        ? 'topic is not a text'
+        : created === null
+          ? 'created is not a time'
+          : !isObject(data)
+            ? 'data is not an object'
+            : meta !== undefined && meta !== null && !isObject(meta)
+              ? 'meta is neither null nor an object'
+              : null,
+  };
+}
+
+function heronId(data: JsonObject): string | null {
+  const direct = own(data, 'heron_id');
+  const endUser = own(data, 'end_user');
+  const id =
+    typeof direct === 'string' && direct.startsWith('eus_')
+      ? direct
+      : (own(data, 'end_user_heron_id') ?? (isObject(endUser) ? own(endUser, 'heron_id') : null));
+  return typeof id === 'string' && isHeronId(id) ? id : null;
+}
+
+/** Only an object's own properties: a body may have a key such as `__proto__` and its absence must not find a method. */
+function own(object: JsonObject, key: string): JsonValue | undefined {
+  return Object.hasOwn(object, key) ? object[key] : undefined;
+}
+
+function isObject(value: JsonValue | undefined): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function fits(meta: JsonObject): boolean {
+  try {
+    return Buffer.byteLength(JSON.stringify(meta)) <= MAX_META_BYTES;
+  } catch {
+    return false; // nested deeper than the stack
+  }
+}
+
+function text(value: JsonValue | undefined): string | null {
+  const usable = typeof value === 'string' && value !== '' && value.isWellFormed();
+  return usable && Buffer.byteLength(value) <= MAX_TEXT_BYTES ? value : null;
+}

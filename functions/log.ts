@@ -1,0 +1,65 @@
+/** Cloud Logging's severities, as far as used here. */
+export type Severity = 'DEBUG' | 'INFO' | 'NOTICE' | 'WARNING' | 'ERROR' | 'CRITICAL';
+
+/**
+ * What a line may carry: ids, topics and outcomes, so that metrics can be counted from it. Never a payload, a secret or
+ * a signature: {@link describe} keeps them out of errors.
+ */
+export type LogFields = {
+  readonly outcome?: string;
+  readonly topic?: string | null;
+  readonly event_id?: string;
+  readonly heron_id?: string | null;
+  readonly message_id?: string;
+  readonly bytes?: number;
+  readonly milliseconds?: number;
+  readonly http_status?: number;
+  readonly error?: string;
+  readonly reason?: string;
+  /** `projects/P/traces/T`, see {@link traceOf}. */
+  readonly trace?: string | undefined;
+};
+
+export type Log = (severity: Severity, message: string, fields?: LogFields) => void;
+
+/**
+ * One JSON line an entry, in the structure that Cloud Logging reads from standard output.
+ * Source: https://cloud.google.com/logging/docs/structured-logging
+ * @param name of the function that logs.
+ */
+export function cloudLog(name: string, write: (line: string) => void = (line) => process.stdout.write(line)): Log {
+  return (severity, message, { trace, ...fields } = {}) => {
+    const entry = {
+      severity,
+      message,
+      function: name,
+      ...fields,
+      ...(trace === undefined ? {} : { 'logging.googleapis.com/trace': trace }),
+    };
+    write(`${JSON.stringify(entry)}\n`);
+  };
+}
+
+/** The trace that a request belongs to, from W3C's or Google's header, or undefined where it names none. */
+export function traceOf(
+  headers: Readonly<Record<string, string | string[] | undefined>>,
+  projectId: string,
+): string | undefined {
+  const w3c = /^[0-9a-f]{2}-([0-9a-f]{32})-/.exec(String(headers.traceparent ?? ''));
+  const google = /^([0-9a-f]{32})(?:\/|$)/i.exec(String(headers['x-cloud-trace-context'] ?? ''));
+  const id = w3c?.[1] ?? google?.[1]?.toLowerCase();
+  return id === undefined ? undefined : `projects/${projectId}/traces/${id}`;
+}
+
+/**
+ * An error as a line that may be logged. Google's errors are told by code and text: they name resources, not contents.
+ * Of any other only its kind and where it arose, as its text may quote what it choked on (JSON.parse's does).
+ */
+export function describe(error: unknown): string {
+  if (!(error instanceof Error)) return typeof error;
+  const { code, details } = error as { code?: unknown; details?: unknown };
+  if (typeof code === 'number') return `${code} ${typeof details === 'string' ? details : ''}`.trim().slice(0, 300);
+  if (typeof code === 'string') return `${error.name} ${code}`;
+  const frame = error.stack?.split('\n').find((line) => line.startsWith('    at '));
+  return `${error.name}${frame === undefined ? '' : ` ${frame.trim()}`}`;
+}

@@ -1,0 +1,121 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Message, Publisher } from '../bus/bus.ts';
+import { deadLetterTopic } from '../bus/topology.ts';
+import { concernsEndUser, type HeronEvent, Unprocessable } from '../events/event.ts';
+import { fromMessage, type Pushed, parsePush } from '../events/message.ts';
+import { rfc3339 } from '../heron/instant.ts';
+import { answer, answerProblem, readBody } from '../http.ts';
+import { describe, type Log, type LogFields, type Severity, traceOf } from '../log.ts';
+import type { Appended, Store } from '../store/store.ts';
+import { Lanes } from './lanes.ts';
+
+/** The projector's name as a subscriber. */
+export const PROJECTOR = 'projector';
+
+export type ProjectorDependencies = {
+  readonly publisher: Publisher;
+  readonly store: Store;
+  readonly log: Log;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+  readonly projectId: string;
+};
+
+/** Pub/Sub waits 60 s for an answer: what takes longer than this is refused, and comes again. */
+const MESSAGE_MS = 25_000;
+/** A message of 10 MB in base64, and the envelope around it. */
+const MAX_PUSH_BYTES = 14_000_000;
+
+/**
+ * Takes Pub/Sub's push: 2xx once the event is in the log and its end user's state, both in one transaction. What can
+ * never succeed goes to the projector's dead letters with the reason; all else is refused, and comes again.
+ */
+export function projector({ publisher, store, log, now, projectId }: ProjectorDependencies) {
+  const lanes = new Lanes((events) => store.append(events));
+
+  const append = async (event: HeronEvent, signal: AbortSignal): Promise<Appended> => {
+    if (concernsEndUser(event)) return lanes.submit(event, signal);
+    const [outcome = 'duplicate'] = await store.append([event]);
+    return outcome;
+  };
+
+  return async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    const arrived = now();
+    const left = () => Math.max(0, arrived + MESSAGE_MS - now());
+    const trace = traceOf(request.headers, projectId);
+    const done = (severity: Severity, message: string, status: number, fields: LogFields) =>
+      log(severity, message, { ...fields, http_status: status, milliseconds: now() - arrived, trace });
+
+    if (request.method !== 'POST') {
+      answerProblem(response, 405, 'Method Not Allowed', 'Pub/Sub pushes with POST.', { headers: { Allow: 'POST' } });
+      return;
+    }
+    const body = await readBody(request, MAX_PUSH_BYTES, left());
+    if (body.kind !== 'complete') {
+      const status = body.kind === 'too_large' ? 413 : 408;
+      done('ERROR', `The push was not read: ${body.kind}.`, status, { outcome: 'refused', reason: body.kind });
+      answerProblem(response, status, 'Not read', 'The push request was too large, too slow or cut off.');
+      return;
+    }
+
+    let pushed: Pushed | undefined;
+    let ids: LogFields = { bytes: body.bytes.byteLength };
+    try {
+      try {
+        pushed = parsePush(body.bytes);
+        ids = { message_id: pushed.messageId, bytes: pushed.message.data.byteLength };
+        const event = fromMessage(pushed.message, pushed.publishTime);
+        ids = { ...ids, topic: event.topic, event_id: event.event_id, heron_id: event.heron_id };
+        const outcome = await within(left(), (signal) => append(event, signal));
+        done('INFO', outcome === 'appended' ? 'recorded' : 'seen before', 200, {
+          ...ids,
+          outcome: outcome === 'appended' ? 'recorded' : 'duplicate',
+        });
+      } catch (error) {
+        if (!(error instanceof Unprocessable)) throw error;
+        await publisher.publish(deadLetterTopic(PROJECTOR), deadLetter(body.bytes, pushed, error.message), left());
+        const cause = error.cause === undefined ? {} : { error: describe(error.cause) };
+        done('ERROR', `dead-lettered: ${error.message}`, 200, {
+          ...ids,
+          ...cause,
+          outcome: 'dead_lettered',
+          reason: error.message,
+        });
+      }
+      answer(response, 200);
+    } catch (error) {
+      done('WARNING', 'refused: Pub/Sub sends it again', 503, { ...ids, outcome: 'refused', error: describe(error) });
+      answerProblem(response, 503, 'Service Unavailable', 'The event could not be recorded now. Send it again.');
+    }
+  };
+}
+
+/** The message as it came, or where it is none the request's body, with the reason and where it came from. */
+function deadLetter(body: Buffer, pushed: Pushed | undefined, reason: string): Message {
+  const { message, messageId, publishTime, subscription } = pushed ?? {};
+  const why: Record<string, string> = {
+    dead_letter_reason: reason,
+    dead_letter_subscriber: PROJECTOR,
+    ...(messageId ? { dead_letter_message_id: messageId } : {}),
+    ...(subscription ? { dead_letter_subscription: subscription } : {}),
+    ...(publishTime ? { dead_letter_publish_time: rfc3339(publishTime) } : {}),
+  };
+  return { data: message?.data ?? body, attributes: { ...message?.attributes, ...why } };
+}
+
+/** @param work is told by the signal when its time is out and nobody waits for it any more. */
+async function within<T>(milliseconds: number, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const controller = new AbortController();
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      controller.abort();
+      reject(new Error('not recorded in time'));
+    }, milliseconds);
+  });
+  try {
+    return await Promise.race([work(controller.signal), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,19 @@
+import { GooglePublisher } from '../bus/google.ts';
+import { busConfig, storeConfig } from '../config.ts';
+import type { Log } from '../log.ts';
+import { FirestoreStore } from '../store/firestore.ts';
+import { projector } from './projector.ts';
+
+/** The projector as it runs in production. @throws ConfigError */
+export function start(env: NodeJS.ProcessEnv, log: Log) {
+  const config = busConfig(env);
+  const now = Date.now;
+  const store = new FirestoreStore(storeConfig(env), now);
+  const publisher = new GooglePublisher(config);
+  return {
+    handler: projector({ publisher, store, log, now, projectId: config.projectId }),
+    close: async () => {
+      await Promise.all([publisher.close(), store.close()]);
+    },
+  };
+}

@@ -1,0 +1,52 @@
+import type { EndUser } from '../events/end-user.ts';
+import type { HeronEvent } from '../events/event.ts';
+import type { Instant } from '../heron/instant.ts';
+
+/** `duplicate`: the log had it already, and nothing was written. */
+export type Appended = 'appended' | 'duplicate';
+
+/** An event as the log has it. */
+export type LoggedEvent = {
+  readonly event_id: string;
+  readonly topic: string | null;
+  readonly created: Instant | null;
+  readonly received_at: Instant;
+  readonly recorded_at: Instant;
+  readonly heron_id: string | null;
+  readonly end_user_id: string | null;
+  readonly status: string | null;
+  /** Length of the body. */
+  readonly bytes: number;
+  /** The body, byte for byte; null where it is over {@link MAX_INLINE_BYTES}: then {@link Store.body} has it. */
+  readonly body: Uint8Array | null;
+};
+
+/** Where a page ends: the next one begins behind this event. */
+export type EventCursor = { readonly created: Instant | null; readonly event_id: string };
+
+export type EventPage = { readonly events: readonly LoggedEvent[]; readonly next: EventCursor | null };
+
+/** The port to the event log and to the states folded from it. */
+export interface Store {
+  /**
+   * Appends events to the log and folds them into their end user's state, all in one transaction, in which each counts
+   * once however often and wherever it was appended before. Where it rejects, nothing or everything was written.
+   * @param events of one end user, each with another id; or a single one that concerns none.
+   * @throws Unprocessable where it would fail every time; other errors may pass.
+   */
+  append(events: readonly HeronEvent[]): Promise<readonly Appended[]>;
+  endUser(heronId: string): Promise<EndUser | null>;
+  /** All end users with a customer's id, by heron_id; it is the customer's to keep it unique. At most 100. */
+  endUsersOf(endUserId: string): Promise<readonly EndUser[]>;
+  /** An end user's events, newest `created` first; those without a time come last. @param size at least 1. */
+  events(heronId: string, size: number, after: EventCursor | null): Promise<EventPage>;
+  event(eventId: string): Promise<LoggedEvent | null>;
+  /** A body, byte for byte, or null where the log has no such event. */
+  body(eventId: string): Promise<Uint8Array | null>;
+  close(): Promise<void>;
+}
+
+/** Bodies up to this size are kept in the event itself; Firestore takes documents of 1 MiB. */
+export const MAX_INLINE_BYTES = 32 * 1024;
+/** More end users than this with one customer id are not listed. */
+export const MAX_SAME_ID = 100;

@@ -1,0 +1,49 @@
+import type { TestProject } from 'vitest/node';
+import { EMULATOR_VARIABLE, type EmulatorName, findEmulator, startEmulator } from '../functions/cli/emulators.ts';
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    /** `host:port` of each emulator, or null where it is missing. */
+    emulators: Readonly<Record<EmulatorName, string | null>>;
+  }
+}
+
+/**
+ * Starts Google's emulators once for all suites. Where one is missing its suites are skipped, and a person sees which
+ * and how to get it; under CI that is a failure.
+ */
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const stops: (() => void)[] = [];
+  const start = async (name: EmulatorName): Promise<string | null> => {
+    const found = findEmulator(name, process.env);
+    switch (found.kind) {
+      case 'running':
+        return found.host;
+      case 'installed': {
+        const { host, child } = await startEmulator(name, found.command);
+        stops.push(() => child.kill('SIGKILL'));
+        return host;
+      }
+      case 'missing': {
+        const message = `The ${name} emulator is missing: ${found.why}`;
+        if (process.env.CI) throw new Error(`${message}. Under CI its tests may not be skipped.`);
+        console.warn(`\n  ${message}.\n  The tests that need it are SKIPPED.\n`);
+        return null;
+      }
+      default:
+        return found satisfies never;
+    }
+  };
+  try {
+    const [pubsub, firestore] = await Promise.all([start('Pub/Sub'), start('Firestore')]);
+    project.provide('emulators', { 'Pub/Sub': pubsub, Firestore: firestore });
+    if (pubsub !== null) process.env[EMULATOR_VARIABLE['Pub/Sub']] = pubsub;
+    if (firestore !== null) process.env[EMULATOR_VARIABLE.Firestore] = firestore;
+  } catch (error) {
+    for (const stop of stops) stop();
+    throw error;
+  }
+  return async () => {
+    for (const stop of stops) stop();
+  };
+}
