@@ -1,3 +1,5 @@
+import type { Instant } from '../heron/instant.ts';
+
 /** A Pub/Sub message: at most {@link MAX_MESSAGE_BYTES} in all. */
 export type Message = { readonly data: Uint8Array; readonly attributes: Readonly<Record<string, string>> };
 
@@ -10,6 +12,24 @@ export interface Publisher {
    * @throws TopicNotFound, or an error that says why Pub/Sub could not be reached or refused.
    */
   publish(topic: string, message: Message, timeoutMs: number): Promise<string>;
+  close(): Promise<void>;
+}
+
+/** A message that was pulled, and is handed out again once its ack deadline is over. */
+export type Pulled = {
+  readonly ackId: string;
+  readonly messageId: string;
+  readonly publishTime: Instant;
+  readonly message: Message;
+};
+
+/** The port to Pub/Sub for who pulls. Subscriptions go by their name without prefix. */
+export interface Subscriber {
+  /** Some of the messages that wait now, at most `max`; none does not mean that none waits. */
+  pull(subscription: string, max: number): Promise<readonly Pulled[]>;
+  acknowledge(subscription: string, ackIds: readonly string[]): Promise<void>;
+  /** Gives messages back, to be handed out again at once. */
+  release(subscription: string, ackIds: readonly string[]): Promise<void>;
   close(): Promise<void>;
 }
 

@@ -1,0 +1,55 @@
+import { PubSub } from '@google-cloud/pubsub';
+import type { BusConfig } from '../config.ts';
+import { DELIVERY, type SubscriptionPlan, type Topology } from './topology.ts';
+
+const ALREADY_EXISTS = 6;
+
+/**
+ * Makes a topology's topics and subscriptions, for the emulator: in production Terraform does. Those that exist are
+ * kept, and pushed to where the topology says now.
+ */
+export async function provision(
+  { projectId, topicPrefix }: BusConfig,
+  { topics, subscriptions }: Topology,
+  delivery: typeof DELIVERY = DELIVERY,
+): Promise<void> {
+  const pubsub = new PubSub({ projectId });
+  const subscribe = async ({ name, topic, push }: SubscriptionPlan) => {
+    const options = {
+      ackDeadlineSeconds: delivery.ack_deadline_seconds,
+      expirationPolicy: { ttl: null },
+      ...(push && {
+        pushConfig: { pushEndpoint: push.endpoint },
+        deadLetterPolicy: {
+          deadLetterTopic: `projects/${projectId}/topics/${topicPrefix}${push.deadLetterTopic}`,
+          maxDeliveryAttempts: delivery.max_delivery_attempts,
+        },
+        retryPolicy: {
+          minimumBackoff: { seconds: delivery.minimum_backoff_seconds },
+          maximumBackoff: { seconds: delivery.maximum_backoff_seconds },
+        },
+      }),
+    };
+    const source = pubsub.topic(`${topicPrefix}${topic}`);
+    const made = await unlessExists(source.createSubscription(`${topicPrefix}${name}`, options));
+    if (!made && push)
+      await pubsub.subscription(`${topicPrefix}${name}`).modifyPushConfig({ pushEndpoint: push.endpoint });
+  };
+  try {
+    await Promise.all(topics.map((topic) => unlessExists(pubsub.createTopic(`${topicPrefix}${topic}`))));
+    await Promise.all(subscriptions.map(subscribe));
+  } finally {
+    await pubsub.close();
+  }
+}
+
+/** Whether it was made just now. */
+async function unlessExists(making: Promise<unknown>): Promise<boolean> {
+  try {
+    await making;
+    return true;
+  } catch (error) {
+    if ((error as { code?: unknown }).code !== ALREADY_EXISTS) throw error;
+    return false;
+  }
+}
