@@ -1,10 +1,14 @@
 import { type EndUserEvent, Unprocessable } from '../events/event.ts';
 import type { Appended } from '../store/store.ts';
 
-/** What may share a transaction: inline bodies of 32 KiB each stay under the emulator's 4 MiB commit. */
+/** What may share a transaction: 50 inline bodies of 32 KiB stay under the emulator's 4 MiB commit. */
 const MAX_BATCH = 50;
+/** Larger bodies are written before it, a few megabytes at a time: all that must end long before it counts as hung. */
+const MAX_BATCH_BYTES = 10_000_000;
 /** A transaction that hangs must not hold up its end user for longer than a message waits. */
 const HUNG_MS = 20_000;
+
+type Append = (events: readonly EndUserEvent[]) => Promise<readonly Appended[]>;
 
 type Waiting = {
   readonly event: EndUserEvent;
@@ -18,11 +22,16 @@ type Waiting = {
  * shares the next one. In transactions of their own, 50 at once took 20 s and a fifth of them were aborted for good.
  */
 export class Lanes {
-  readonly #append: (events: readonly EndUserEvent[]) => Promise<readonly Appended[]>;
+  readonly #append: Append;
   readonly #lanes = new Map<string, Waiting[]>();
 
-  constructor(append: (events: readonly EndUserEvent[]) => Promise<readonly Appended[]>) {
+  constructor(append: Append) {
     this.#append = append;
+  }
+
+  /** How many end users have events waiting or on their way. */
+  get size(): number {
+    return this.#lanes.size;
   }
 
   /** @param signal aborted when nobody waits for the outcome any more: the event is left out if it still can be. */
@@ -41,32 +50,49 @@ export class Lanes {
   }
 
   async #run(heronId: string, lane: Waiting[]): Promise<void> {
-    while (lane.length > 0) await this.#appendNext(lane);
+    while (lane.length > 0) {
+      const batch = takeBatch(lane);
+      try {
+        await this.#appendTogether(batch);
+      } catch (error) {
+        // The store is out of order, whatever the event: those behind would only wait for the same. All come again.
+        for (const waiting of [...batch, ...lane.splice(0)]) waiting.reject(error);
+      }
+    }
     this.#lanes.delete(heronId);
   }
 
-  async #appendNext(lane: Waiting[]): Promise<void> {
-    const batch = lane.splice(0, MAX_BATCH).filter(({ signal }) => !signal.aborted);
+  /** Settles all of the batch, unless it throws. */
+  async #appendTogether(batch: readonly Waiting[]): Promise<void> {
+    for (const { signal, reject } of batch) if (signal.aborted) reject(signal.reason);
+    const live = batch.filter(({ signal }) => !signal.aborted);
     // The same event twice in one transaction would make it fail; its second arrival is a duplicate.
-    const first = new Map(batch.map((waiting) => [waiting.event.event_id, waiting] as const).reverse());
-    const distinct = batch.filter((waiting) => first.get(waiting.event.event_id) === waiting);
-    if (distinct.length === 0) return;
+    const arrivals = [...Map.groupBy(live, ({ event }) => event.event_id).values()];
+    const events = arrivals.flatMap(([first]) => (first === undefined ? [] : [first.event]));
+    if (events.length === 0) return;
     try {
-      const outcomes = await unlessHung(this.#append(distinct.map(({ event }) => event)));
-      distinct.forEach((waiting, i) => {
-        waiting.resolve(outcomes[i] as Appended);
+      const outcomes = await unlessHung(this.#append(events));
+      arrivals.forEach(([first, ...others], i) => {
+        first?.resolve(outcomes[i] as Appended);
+        for (const waiting of others) waiting.resolve('duplicate');
       });
-      for (const waiting of batch) waiting.resolve('duplicate'); // the others: resolved ones stay as they are
     } catch (error) {
-      if (distinct.length === 1 || !(error instanceof Unprocessable)) {
-        for (const waiting of batch) waiting.reject(error);
-        return;
-      }
+      if (!(error instanceof Unprocessable)) throw error;
       // One poisoned event must not take the others with it.
-      for (const { event } of distinct)
-        await this.#appendNext(batch.filter((waiting) => waiting.event.event_id === event.event_id));
+      if (events.length > 1) for (const waiting of arrivals) await this.#appendTogether(waiting);
+      else for (const { reject } of live) reject(error);
     }
   }
+}
+
+/** Takes the first of those that wait, and as many more as may share its transaction. */
+function takeBatch(lane: Waiting[]): readonly Waiting[] {
+  let bytes = 0;
+  const end = lane.findIndex(({ event }, i) => {
+    bytes += event.body.byteLength;
+    return i === MAX_BATCH || (i > 0 && bytes > MAX_BATCH_BYTES);
+  });
+  return lane.splice(0, end === -1 ? lane.length : end);
 }
 
 function unlessHung<T>(work: Promise<T>): Promise<T> {

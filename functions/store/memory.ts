@@ -1,13 +1,16 @@
-import { type EndUser, evolve } from '../events/end-user.ts';
-import { concernsEndUser, type HeronEvent, Unprocessable } from '../events/event.ts';
+import type { EndUser } from '../events/end-user.ts';
+import type { HeronEvent } from '../events/event.ts';
 import { instantOf } from '../heron/instant.ts';
 import {
   type Appended,
   type EventCursor,
   type EventPage,
+  endUserOf,
+  fold,
   type LoggedEvent,
   MAX_INLINE_BYTES,
   MAX_SAME_ID,
+  page,
   type Store,
 } from './store.ts';
 
@@ -22,24 +25,19 @@ export class MemoryStore implements Store {
   }
 
   async append(events: readonly HeronEvent[]): Promise<readonly Appended[]> {
+    const heronId = endUserOf(events);
     const fresh = events.filter(({ event_id }) => !this.#events.has(event_id));
-    const states = new Map<string, EndUser>();
-    for (const event of fresh.filter(concernsEndUser)) {
-      const state = states.get(event.heron_id) ?? this.#endUsers.get(event.heron_id) ?? null;
-      try {
-        states.set(event.heron_id, evolve(state, event));
-      } catch (cause) {
-        throw new Unprocessable('the event cannot be folded', { cause });
-      }
-    }
+    const before = heronId === null ? null : (this.#endUsers.get(heronId) ?? null);
+    const state = heronId === null ? null : fold(before, heronId, fresh);
+    const recorded_at = instantOf(this.#now());
     for (const { undocumented, meta, ...event } of fresh)
       this.#events.set(event.event_id, {
         ...event,
-        recorded_at: instantOf(this.#now()),
+        recorded_at,
         bytes: event.body.byteLength,
         body: Uint8Array.from(event.body),
       });
-    for (const [id, state] of states) this.#endUsers.set(id, state);
+    if (state !== null) this.#endUsers.set(state.heron_id, state);
     return events.map((event) => (fresh.includes(event) ? 'appended' : 'duplicate'));
   }
 
@@ -72,12 +70,6 @@ export class MemoryStore implements Store {
   }
 
   async close(): Promise<void> {}
-}
-
-/** Cuts a page out of events in order, of which there may be more than the page takes. */
-export function page(events: readonly LoggedEvent[], size: number): EventPage {
-  const last = events[size - 1];
-  return { events: events.slice(0, size), next: events.length > size && last !== undefined ? last : null };
 }
 
 function listed(event: LoggedEvent): LoggedEvent {

@@ -1,8 +1,9 @@
-import type { EndUser } from '../events/end-user.ts';
-import type { HeronEvent } from '../events/event.ts';
+import { type EndUser, evolve } from '../events/end-user.ts';
+import { concernsEndUser, type HeronEvent, Unprocessable } from '../events/event.ts';
 import type { Instant } from '../heron/instant.ts';
+import { isHeronId } from '../heron/webhook.ts';
 
-/** `duplicate`: the log had it already, and nothing was written. */
+/** `duplicate`: the log had it already, and nothing was written for it. */
 export type Appended = 'appended' | 'duplicate';
 
 /** An event as the log has it. */
@@ -30,7 +31,8 @@ export type EventPage = { readonly events: readonly LoggedEvent[]; readonly next
 export interface Store {
   /**
    * Appends events to the log and folds them into their end user's state, all in one transaction, in which each counts
-   * once however often and wherever it was appended before. Where it rejects, nothing or everything was written.
+   * once however often and wherever it was appended before. Where it rejects, all or nothing was written, and nobody
+   * can tell which (the answer may be what was lost): append again.
    * @param events of one end user, each with another id; or a single one that concerns none.
    * @throws Unprocessable where it would fail every time; other errors may pass.
    */
@@ -50,3 +52,31 @@ export interface Store {
 export const MAX_INLINE_BYTES = 32 * 1024;
 /** More end users than this with one customer id are not listed. */
 export const MAX_SAME_ID = 100;
+
+/** Cuts a page out of events in order, of which there may be more than the page takes. */
+export function page(events: readonly LoggedEvent[], size: number): EventPage {
+  const last = events[size - 1];
+  const next = events.length > size && last !== undefined ? { created: last.created, event_id: last.event_id } : null;
+  return { events: events.slice(0, size), next };
+}
+
+/** The end user whose state the events change, or null where they are in the log only. */
+export function endUserOf(events: readonly HeronEvent[]): string | null {
+  const [id = null, ...others] = new Set(events.map((event) => (concernsEndUser(event) ? event.heron_id : null)));
+  if (others.length > 0 || (id === null && events.length > 1))
+    throw new TypeError('Only events of one end user share a transaction.');
+  if (id !== null && !isHeronId(id)) throw new TypeError('This heron_id cannot be the name of a document.');
+  return id;
+}
+
+/** The state after those of the events that concern the end user. @throws Unprocessable: it would fail every time. */
+export function fold(state: EndUser | null, heronId: string, events: readonly HeronEvent[]): EndUser | null {
+  try {
+    return events
+      .filter(concernsEndUser)
+      .filter((event) => event.heron_id === heronId)
+      .reduce(evolve, state);
+  } catch (cause) {
+    throw new Unprocessable('the event cannot be folded', { cause });
+  }
+}
