@@ -3,8 +3,8 @@ import { createHmac, timingSafeEqual } from 'node:crypto';
 /** The request header that carries the signature (Node gives header names in lower case). */
 export const SIGNATURE_HEADER = 'heron-signature';
 
-/** A signature is 32 bytes in padded base64: what has another length is none. */
-const SIGNATURE_LENGTH = 44;
+/** 32 bytes in padded base64. */
+const SHAPE = /^[A-Za-z0-9+/]{43}=$/;
 
 /**
  * Heron's signature of a body: base64 (standard alphabet, padded) of HMAC-SHA256 over the bytes, keyed with the shared
@@ -16,21 +16,22 @@ export function sign(body: Uint8Array, secret: string): string {
 
 /** Whether a header value could be a signature at all: what fails here need not have its body read. */
 export function isSignatureShaped(value: string | undefined): value is string {
-  return value?.length === SIGNATURE_LENGTH;
+  return value !== undefined && SHAPE.test(value);
 }
 
 /**
  * Whether one of the secrets signed the body. The texts themselves are compared, as Heron's specification does, so a
  * signature that only decodes to the same bytes is refused. Every secret is tried and each comparison takes constant
- * time, so that the time tells neither which secret matched nor how much of one did. No secrets: never.
+ * time, so that the time tells neither which secret matched nor how much of one did. No secrets: never. An empty one
+ * is none: anybody could sign with it.
  */
 export function verify(body: Uint8Array, signature: string, secrets: readonly string[]): boolean {
   if (!isSignatureShaped(signature)) return false;
-  // latin1 is how Node decodes header bytes; the expected text is ASCII, so no other text has the same bytes.
+  // Both are ASCII of one length, so that equal bytes are equal texts.
   const given = Buffer.from(signature, 'latin1');
   let valid = false;
   for (const secret of secrets) {
-    if (timingSafeEqual(given, Buffer.from(sign(body, secret), 'latin1'))) valid = true;
+    if (secret !== '' && timingSafeEqual(given, Buffer.from(sign(body, secret), 'latin1'))) valid = true;
   }
   return valid;
 }
