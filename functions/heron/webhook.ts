@@ -19,7 +19,7 @@ export type Webhook = {
   end_user_id: string | null;
   /** `data.status`, else the status that the topic implies. */
   status: string | null;
-  /** The end user's metadata; at most 32 KiB as JSON. */
+  /** The end user's metadata; at most 32 KiB as JSON, and 100 levels deep. */
   meta: JsonObject | null;
   /** Why this is not the shape Heron documents, or null where it is. */
   undocumented: string | null;
@@ -36,6 +36,8 @@ export function isHeronId(text: string): boolean {
 const MAX_TEXT_BYTES = 1024;
 /** Heron documents at most 20 keys. The state's document holds `meta` and may not exceed Firestore's 1 MiB. */
 const MAX_META_BYTES = 32 * 1024;
+/** Whoever keeps or shows `meta` writes it as JSON, which overflows the stack at some thousands of levels. */
+const MAX_META_LEVELS = 100;
 
 const IMPLIED_STATUS: ReadonlyMap<string | null, string> = new Map([
   ['end_user.created', 'new'],
@@ -59,21 +61,20 @@ export function parseWebhook(body: Uint8Array): Webhook {
 }
 
 function read(webhook: JsonObject): Webhook {
-  const topic = text(own(webhook, 'topic'));
-  const created = parseInstant(own(webhook, 'created'));
-  const data = own(webhook, 'data');
-  const meta = own(webhook, 'meta');
+  const { data, meta } = webhook;
+  const topic = text(webhook.topic);
+  const created = parseInstant(webhook.created);
   const fields = isObject(data) ? data : {};
   return {
     topic,
     created,
     heron_id: heronId(fields),
-    end_user_id: text(own(fields, 'end_user_id')),
-    status: text(own(fields, 'status')) ?? IMPLIED_STATUS.get(topic) ?? null,
-    meta: isObject(meta) && fits(meta) ? meta : null,
+    end_user_id: text(fields.end_user_id),
+    status: text(fields.status) ?? IMPLIED_STATUS.get(topic) ?? null,
+    meta: metadata(meta),
     undocumented:
       topic === null
-        ? 'topic is not a text'
+        ? 'topic is not a text of 1 to 1,024 bytes'
         : created === null
           ? 'created is not a time'
           : !isObject(data)
@@ -84,31 +85,34 @@ function read(webhook: JsonObject): Webhook {
   };
 }
 
+/** Only the first of the places that names an end user counts: where that is no heron_id, no other is tried. */
 function heronId(data: JsonObject): string | null {
-  const direct = own(data, 'heron_id');
-  const endUser = own(data, 'end_user');
-  const id =
-    typeof direct === 'string' && direct.startsWith('eus_')
-      ? direct
-      : (own(data, 'end_user_heron_id') ?? (isObject(endUser) ? own(endUser, 'heron_id') : null));
+  const { heron_id: direct, end_user: endUser } = data;
+  const places = [
+    // Of other resources, data.heron_id is that resource's own.
+    typeof direct === 'string' && direct.startsWith('eus_') ? direct : null,
+    data.end_user_heron_id,
+    isObject(endUser) ? endUser.heron_id : null,
+  ];
+  const id = places.find((place) => typeof place === 'string' && place !== '');
   return typeof id === 'string' && isHeronId(id) ? id : null;
-}
-
-/** Only an object's own properties: a body may have a key such as `__proto__` and its absence must not find a method. */
-function own(object: JsonObject, key: string): JsonValue | undefined {
-  return Object.hasOwn(object, key) ? object[key] : undefined;
 }
 
 function isObject(value: JsonValue | undefined): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-function fits(meta: JsonObject): boolean {
-  try {
-    return Buffer.byteLength(JSON.stringify(meta)) <= MAX_META_BYTES;
-  } catch {
-    return false; // nested deeper than the stack
-  }
+/** As JSON gives it back: a number such as 1e400 is read as Infinity and written as null. State must survive storage. */
+function metadata(meta: JsonValue | undefined): JsonObject | null {
+  if (!isObject(meta) || !hasLevels(meta, MAX_META_LEVELS)) return null;
+  const json = JSON.stringify(meta);
+  return Buffer.byteLength(json) <= MAX_META_BYTES ? (JSON.parse(json) as JsonObject) : null;
+}
+
+/** Whether a value is nested at most so deep. */
+function hasLevels(value: JsonValue, most: number): boolean {
+  if (typeof value !== 'object' || value === null) return true;
+  return most > 0 && Object.values(value).every((inner) => hasLevels(inner, most - 1));
 }
 
 function text(value: JsonValue | undefined): string | null {
