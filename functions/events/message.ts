@@ -24,7 +24,7 @@ export function toMessage(event: HeronEvent): Message {
   return { data: event.body, attributes: Object.fromEntries(known) };
 }
 
-/** A message that Pub/Sub pushed, or that it could not be taken for one. */
+/** A message that Pub/Sub pushed, and what the envelope says of it. */
 export type Pushed = {
   readonly message: Message;
   readonly messageId: string;
@@ -32,6 +32,8 @@ export type Pushed = {
   /** The full name of the subscription that pushed it. */
   readonly subscription: string;
 };
+
+const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 /**
  * Reads the body of a push request.
@@ -41,20 +43,22 @@ export type Pushed = {
 export function parsePush(body: Uint8Array): Pushed {
   let envelope: unknown;
   try {
-    envelope = JSON.parse(Buffer.from(body).toString('utf8'));
+    envelope = JSON.parse(utf8.decode(body));
   } catch {
     throw new Unprocessable('the request is not JSON');
   }
   if (!isRecord(envelope) || !isRecord(envelope.message)) throw new Unprocessable('the request is no push envelope');
   const { data = '', attributes = {}, messageId, publishTime } = envelope.message;
-  if (typeof data !== 'string' || !isBase64(data)) throw new Unprocessable('the data is not base64');
-  if (!isRecord(attributes) || !Object.values(attributes).every((value) => typeof value === 'string'))
+  const bytes = typeof data === 'string' ? Buffer.from(data, 'base64') : null;
+  // Buffer.from skips what is not base64.
+  if (bytes === null || bytes.toString('base64') !== data) throw new Unprocessable('the data is not base64');
+  if (!isRecord(attributes) || !Object.values(attributes).every(isText) || !Object.keys(attributes).every(isText))
     throw new Unprocessable('the attributes are not texts');
   return {
-    message: { data: Buffer.from(data, 'base64'), attributes: attributes as Record<string, string> },
-    messageId: typeof messageId === 'string' ? messageId : '',
+    message: { data: bytes, attributes: attributes as Record<string, string> },
+    messageId: isText(messageId) ? messageId : '',
     publishTime: parseInstant(publishTime),
-    subscription: typeof envelope.subscription === 'string' ? envelope.subscription : '',
+    subscription: isText(envelope.subscription) ? envelope.subscription : '',
   };
 }
 
@@ -80,6 +84,7 @@ function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-function isBase64(text: string): boolean {
-  return text.length % 4 === 0 && /^[A-Za-z0-9+/]*={0,2}$/.test(text);
+/** A text that Pub/Sub would take back: what is dead-lettered is published again. */
+function isText(value: unknown): value is string {
+  return typeof value === 'string' && value.isWellFormed();
 }
