@@ -5,18 +5,14 @@ import vectors from './vectors.json' with { type: 'json' };
 
 const decode = (base64: string): Uint8Array => Buffer.from(base64, 'base64');
 
-/** What a request's header gives: a text, or nothing. */
-const accepts = (body: Uint8Array, header: string | null, secrets: readonly string[]): boolean =>
-  isSignatureShaped(header ?? undefined) && verify(body, header ?? '', secrets);
-
 describe("requests made with the specification's own algorithm", () => {
   test.each(vectors.accept)('accepted: $name', ({ body_base64, signature }) => {
-    expect(accepts(decode(body_base64), signature, [vectors.secret])).toBe(true);
+    expect(verify(decode(body_base64), signature, [vectors.secret])).toBe(true);
     expect(sign(decode(body_base64), vectors.secret)).toBe(signature);
   });
 
   test.each(vectors.reject)('rejected: $name', ({ body_base64, signature }) => {
-    expect(accepts(decode(body_base64), signature, [vectors.secret])).toBe(false);
+    expect(verify(decode(body_base64), signature ?? '', [vectors.secret])).toBe(false);
   });
 });
 
