@@ -308,25 +308,26 @@ export function storeContract(open: (now: () => number) => Side, { runs }: { rea
       expect((await store.endUsersOf('shared')).map(({ heron_id }) => heron_id)).toEqual(ids.slice(0, MAX_SAME_ID));
     });
 
-    it.each(
-      HOSTILE_IDS.map((id) => [JSON.stringify(id).slice(0, 20), id] as const),
-    )('that are hostile reach nothing and break nothing: %s', async (_, id) => {
-      const given = event({ heron_id: 'eus_a', end_user_id: 'myenduser' });
-      await store.append([given]);
-      const known = [await store.event(given.event_id), await store.endUser('eus_a')];
+    it.each(HOSTILE_IDS.map((id) => [JSON.stringify(id).slice(0, 20), id] as const))(
+      'that are hostile reach nothing and break nothing: %s',
+      async (_, id) => {
+        const given = event({ heron_id: 'eus_a', end_user_id: 'myenduser' });
+        await store.append([given]);
+        const known = [await store.event(given.event_id), await store.endUser('eus_a')];
 
-      for (const hostile of [id, `${given.event_id}/body/0`, `eus_a/${id}`]) {
-        expect(await store.endUser(hostile)).toBeNull();
-        expect(await store.event(hostile)).toBeNull();
-        expect(await store.body(hostile)).toBeNull();
-        expect(await store.endUsersOf(hostile)).toEqual([]);
-        expect(await store.events(hostile, 10, null)).toEqual({ events: [], next: null });
-      }
-      const hostile = event({ heron_id: id, end_user_id: id, created: '2027-01-01T00:00:00' });
-      expect(await store.append([hostile])).toEqual(['appended']);
-      expect(await store.event(hostile.event_id)).toMatchObject({ heron_id: null });
-      expect([await store.event(given.event_id), await store.endUser('eus_a')]).toEqual(known);
-    });
+        for (const hostile of [id, `${given.event_id}/body/0`, `eus_a/${id}`]) {
+          expect(await store.endUser(hostile)).toBeNull();
+          expect(await store.event(hostile)).toBeNull();
+          expect(await store.body(hostile)).toBeNull();
+          expect(await store.endUsersOf(hostile)).toEqual([]);
+          expect(await store.events(hostile, 10, null)).toEqual({ events: [], next: null });
+        }
+        const hostile = event({ heron_id: id, end_user_id: id, created: '2027-01-01T00:00:00' });
+        expect(await store.append([hostile])).toEqual(['appended']);
+        expect(await store.event(hostile.event_id)).toMatchObject({ heron_id: null });
+        expect([await store.event(given.event_id), await store.endUser('eus_a')]).toEqual(known);
+      },
+    );
 
     it('that nobody has are found nowhere', async () => {
       expect(await store.endUser('eus_unknown')).toBeNull();

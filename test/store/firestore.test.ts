@@ -209,8 +209,7 @@ describe.skipIf(!hasFirestore)('in Firestore', () => {
 
     it('all land through three processes', async () => {
       const three = [store, open(), open()].map((each) => new Lanes((events) => each.append(events)));
-      const submit = (each: EndUserEvent, n: number) =>
-        persistently(() => (three[n % 3] as Lanes).submit(each, never));
+      const submit = (each: EndUserEvent, n: number) => persistently(() => (three[n % 3] as Lanes).submit(each, never));
       const begun = performance.now();
       const outcomes = await Promise.all([...given, ...given.slice(0, 20)].map(submit));
       console.info(`200 events through three processes: ${Math.round(performance.now() - begun)} ms`);
