@@ -24,25 +24,30 @@ export function secretSource(env: Env): SecretSource {
     throw new ConfigError('HERON_SHARED_SECRET and HERON_SHARED_SECRET_FILE are both set: set one of them.');
   if (text !== undefined) return { secrets: parseSecrets(text, 'HERON_SHARED_SECRET') };
   if (file === undefined || file === '')
-    throw new ConfigError('HERON_SHARED_SECRET is not set: set it to the secret shared with Heron (sec_…).');
+    throw new ConfigError(
+      'Neither HERON_SHARED_SECRET nor HERON_SHARED_SECRET_FILE is set: set one to (a file with) the secret shared with Heron.',
+    );
   let contents: string;
   try {
     contents = readFileSync(file, 'utf8');
   } catch (error) {
-    throw new ConfigError(
-      `HERON_SHARED_SECRET_FILE cannot be read (${(error as NodeJS.ErrnoException).code}): ${file}`,
-    );
+    // Its value is not told: someone may have set it to the secret itself.
+    const { code } = error as NodeJS.ErrnoException;
+    throw new ConfigError(`HERON_SHARED_SECRET_FILE names a file that cannot be read (${code}).`);
   }
-  return { secrets: parseSecrets(contents, `HERON_SHARED_SECRET_FILE ${file}`), file };
+  return { secrets: parseSecrets(contents, 'HERON_SHARED_SECRET_FILE'), file };
 }
 
-/** @param source for the message only. @throws ConfigError where there is none. */
+/** @param source for the message only. @throws ConfigError where there is none, or it is no text. */
 export function parseSecrets(text: string, source: string): readonly [string, ...string[]] {
   const [first, ...others] = text
     .split(/\r?\n/)
     .map((line) => line.trim())
     .filter((line) => line !== '');
   if (first === undefined) throw new ConfigError(`${source} is empty: it must hold the secret shared with Heron.`);
+  // What is not UTF-8 decodes to U+FFFD, whatever it was: others could guess such a secret.
+  if (/[\p{Cc}\ufffd]/u.test([first, ...others].join('')))
+    throw new ConfigError(`${source} is not text: it must hold the secret shared with Heron, in UTF-8.`);
   return [first, ...others];
 }
 
@@ -56,7 +61,7 @@ export function storeConfig(env: Env): StoreConfig {
   const databaseId = env.FIRESTORE_DATABASE || '(default)';
   if (databaseId !== '(default)' && !/^[a-z][a-z0-9-]{2,61}[a-z0-9]$/.test(databaseId))
     throw new ConfigError(
-      `FIRESTORE_DATABASE is no database id: ${databaseId}. Use (default), or 4 to 63 lower-case letters, digits and hyphens.`,
+      `FIRESTORE_DATABASE is no database id: ${JSON.stringify(databaseId)}. Use (default), or 4 to 63 lower-case letters, digits and hyphens.`,
     );
   return { projectId: projectId(env), databaseId };
 }
@@ -68,7 +73,7 @@ export function projectId(env: Env): string {
     throw new ConfigError('GOOGLE_CLOUD_PROJECT is not set: set it to the id of your Google Cloud project.');
   if (!/^(?:[a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]$/.test(id))
     throw new ConfigError(
-      `GOOGLE_CLOUD_PROJECT is no project id: ${id}. Use 6 to 30 lower-case letters, digits and hyphens.`,
+      `GOOGLE_CLOUD_PROJECT is no project id: ${JSON.stringify(id)}. Use 6 to 30 lower-case letters, digits and hyphens.`,
     );
   return id;
 }
@@ -78,7 +83,7 @@ function topicPrefix(env: Env): string {
   // Pub/Sub's rule for the start of a name; the longest name put behind it leaves room for 150 characters.
   if (prefix !== '' && !/^(?!goog)[A-Za-z][A-Za-z0-9\-_.~+%]{0,149}$/.test(prefix))
     throw new ConfigError(
-      `TOPIC_PREFIX cannot start a topic's name: ${prefix}. Use a letter, then letters, digits or -_.~+% (150 at most, not goog…).`,
+      `TOPIC_PREFIX cannot start a topic's name: ${JSON.stringify(prefix)}. Use a letter, then letters, digits or -_.~+% (150 at most, not goog…).`,
     );
   return prefix;
 }

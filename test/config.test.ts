@@ -1,0 +1,124 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { busConfig, ConfigError, parseSecrets, secretSource, storeConfig } from '../functions/config.ts';
+
+const SECRET = 'sec_of_the_tests';
+const FOLDER = tmpdir();
+
+function fileWith(contents: string | Uint8Array): string {
+  const folder = mkdtempSync(join(FOLDER, 'config-'));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  writeFileSync(join(folder, 'secret'), contents);
+  return join(folder, 'secret');
+}
+
+/** The error, which must be one line that names the variable, says what to do, and holds no secret. */
+function refusal(read: () => unknown, variable: string): string {
+  let refused: unknown;
+  expect(() => {
+    try {
+      read();
+    } catch (error) {
+      refused = error;
+      throw error;
+    }
+  }).toThrow(ConfigError);
+  const { message } = refused as ConfigError;
+  expect(message).toContain(variable);
+  expect(message).toMatch(/^.{20,350}\.$/);
+  expect(message).not.toContain(SECRET);
+  return message;
+}
+
+describe('the shared secret', () => {
+  test('is one, or several, one a line', () => {
+    expect(secretSource({ HERON_SHARED_SECRET: SECRET })).toEqual({ secrets: [SECRET] });
+    expect(parseSecrets(' sec_a \r\n\n\tsec_b\nsec_c\n', '')).toEqual(['sec_a', 'sec_b', 'sec_c']);
+    expect(parseSecrets('\ufeffsec_a', '')).toEqual(['sec_a']);
+  });
+
+  test('is read from a file, which is remembered', () => {
+    const file = fileWith(`${SECRET}\nsec_other\n`);
+    expect(secretSource({ HERON_SHARED_SECRET_FILE: file })).toEqual({ secrets: [SECRET, 'sec_other'], file });
+  });
+
+  test('must be there', () => {
+    refusal(() => secretSource({}), 'HERON_SHARED_SECRET');
+    refusal(() => secretSource({ HERON_SHARED_SECRET_FILE: '' }), 'HERON_SHARED_SECRET_FILE');
+    for (const empty of ['', ' ', '\n\r\n\t'])
+      expect(refusal(() => secretSource({ HERON_SHARED_SECRET: empty }), 'HERON_SHARED_SECRET')).toContain('empty');
+    refusal(() => secretSource({ HERON_SHARED_SECRET_FILE: fileWith('\n') }), 'HERON_SHARED_SECRET_FILE');
+  });
+
+  test('must be text, in UTF-8: what is not could be guessed', () => {
+    for (const bytes of [Buffer.from([0xff, 0xfe, 0x80]), Buffer.from(SECRET, 'utf16le'), `${SECRET}\u0000`])
+      expect(refusal(() => secretSource({ HERON_SHARED_SECRET_FILE: fileWith(bytes) }), '_FILE')).toContain('text');
+    refusal(() => secretSource({ HERON_SHARED_SECRET: `${SECRET}\u0007x` }), 'HERON_SHARED_SECRET');
+  });
+
+  test('must be in a file that can be read, and what the variable says is not repeated: it may be the secret', () => {
+    expect(refusal(() => secretSource({ HERON_SHARED_SECRET_FILE: SECRET }), '_FILE')).toContain('ENOENT');
+    expect(refusal(() => secretSource({ HERON_SHARED_SECRET_FILE: FOLDER }), '_FILE')).toContain('EISDIR');
+    refusal(() => secretSource({ HERON_SHARED_SECRET_FILE: `${SECRET}\u0000` }), 'HERON_SHARED_SECRET_FILE');
+  });
+
+  test('must not come from both', () => {
+    const both = { HERON_SHARED_SECRET: SECRET, HERON_SHARED_SECRET_FILE: '/etc/hostname' };
+    refusal(() => secretSource(both), 'HERON_SHARED_SECRET_FILE');
+  });
+});
+
+const PROJECT = { GOOGLE_CLOUD_PROJECT: 'heron-local' };
+
+test('the defaults are no prefix and the default database', () => {
+  expect(busConfig(PROJECT)).toEqual({ projectId: 'heron-local', topicPrefix: '' });
+  expect(storeConfig({ ...PROJECT, FIRESTORE_DATABASE: '' })).toEqual({
+    projectId: 'heron-local',
+    databaseId: '(default)',
+  });
+});
+
+test.each(['heron-local', 'a12345', 'example.com:heron-1'])('GOOGLE_CLOUD_PROJECT may be %s', (id) => {
+  expect(busConfig({ GOOGLE_CLOUD_PROJECT: id }).projectId).toBe(id);
+});
+
+test.each([
+  undefined,
+  '',
+  'short',
+  'Heron-Local',
+  'heron_local',
+  '1heron',
+  'heron-',
+  'a'.repeat(31),
+  'heron local',
+  'a/../b',
+  'heron-local\n',
+])('GOOGLE_CLOUD_PROJECT may not be %j', (id) => {
+  refusal(() => busConfig({ GOOGLE_CLOUD_PROJECT: id }), 'GOOGLE_CLOUD_PROJECT');
+  refusal(() => storeConfig({ GOOGLE_CLOUD_PROJECT: id }), 'GOOGLE_CLOUD_PROJECT');
+});
+
+test.each(['heron.', 'Staging-', 'a', `a${'-'.repeat(149)}`])('TOPIC_PREFIX may be %s', (prefix) => {
+  expect(busConfig({ ...PROJECT, TOPIC_PREFIX: prefix }).topicPrefix).toBe(prefix);
+});
+
+test.each(['1', '-', 'goog', 'google-', 'a/b', 'a b', 'é', `a${'-'.repeat(150)}`, 'a\n'])(
+  'TOPIC_PREFIX may not be %j',
+  (prefix) => {
+    refusal(() => busConfig({ ...PROJECT, TOPIC_PREFIX: prefix }), 'TOPIC_PREFIX');
+  },
+);
+
+test.each(['(default)', 'heron', 'a--1', `a${'b'.repeat(62)}`])('FIRESTORE_DATABASE may be %s', (id) => {
+  expect(storeConfig({ ...PROJECT, FIRESTORE_DATABASE: id }).databaseId).toBe(id);
+});
+
+test.each(['abc', 'Heron', '1heron', 'heron-', 'default)', 'a/b1', `a${'b'.repeat(63)}`])(
+  'FIRESTORE_DATABASE may not be %j',
+  (id) => {
+    refusal(() => storeConfig({ ...PROJECT, FIRESTORE_DATABASE: id }), 'FIRESTORE_DATABASE');
+  },
+);
