@@ -60,6 +60,8 @@ export function describe(error: unknown): string {
   const { code, details } = error as { code?: unknown; details?: unknown };
   if (typeof code === 'number') return `${code} ${typeof details === 'string' ? details : ''}`.trim().slice(0, 300);
   if (typeof code === 'string') return `${error.name} ${code}`;
-  const frame = error.stack?.split('\n').find((line) => line.startsWith('    at '));
-  return `${error.name}${frame === undefined ? '' : ` ${frame.trim()}`}`;
+  // The stack repeats the text, which may have lines that look like its own: only what follows it is looked at.
+  const { name, message, stack = '' } = error;
+  const frame = stack.includes(message) && /^ {4}(at .*)$/m.exec(stack.slice(stack.indexOf(message) + message.length));
+  return frame ? `${name} ${frame[1]}` : name;
 }

@@ -1,0 +1,66 @@
+import { expect, test } from 'vitest';
+import { cloudLog, describe, traceOf } from '../functions/log.ts';
+
+const ID = '105445aa7843bc8bf206b12000100000';
+
+test('an entry is one line of JSON in the structure of Cloud Logging', () => {
+  const lines: string[] = [];
+  const log = cloudLog('ingest', (line) => lines.push(line));
+  log('WARNING', 'two\nlines \u2028 and half of a \ud83d', { outcome: 'x', topic: null, trace: 'projects/p/traces/t' });
+  log('INFO', 'no more', { trace: undefined });
+  expect(lines).toHaveLength(2);
+  for (const line of lines) expect(line).toMatch(/^\{[^\n]*\}\n$/);
+  expect(lines.map((line) => JSON.parse(line))).toEqual([
+    {
+      severity: 'WARNING',
+      message: 'two\nlines \u2028 and half of a \ud83d',
+      function: 'ingest',
+      outcome: 'x',
+      topic: null,
+      'logging.googleapis.com/trace': 'projects/p/traces/t',
+    },
+    { severity: 'INFO', message: 'no more', function: 'ingest' },
+  ]);
+});
+
+test.each([
+  [{ traceparent: `00-${ID}-00f067aa0ba902b7-01` }, `projects/p/traces/${ID}`],
+  [{ 'x-cloud-trace-context': `${ID}/123;o=1` }, `projects/p/traces/${ID}`],
+  [{ 'x-cloud-trace-context': ID.toUpperCase() }, `projects/p/traces/${ID}`],
+  [{ traceparent: 'nonsense', 'x-cloud-trace-context': ID }, `projects/p/traces/${ID}`],
+  [{ traceparent: `00-${ID}` }, undefined],
+  [{ 'x-cloud-trace-context': `${ID}/../../x`.repeat(2).slice(1) }, undefined],
+  [{ traceparent: ['a', 'b'] }, undefined],
+  [{}, undefined],
+])('the trace of %j is %s', (headers, trace) => {
+  expect(traceOf(headers, 'p')).toBe(trace);
+});
+
+test.each([
+  ['an error of Google', Object.assign(new Error('5 NOT_FOUND: no'), { code: 5, details: 'no topic' }), '5 no topic'],
+  ['an error of the system', Object.assign(new Error('open /secret'), { code: 'ENOENT' }), 'Error ENOENT'],
+  ['what is no error', 'sec_text', 'string'],
+  ['nothing', undefined, 'undefined'],
+  ['an error without a stack', Object.assign(new TypeError('sec_text'), { stack: undefined }), 'TypeError'],
+])('%s is described by its kind', (_, error, description) => {
+  expect(describe(error)).toBe(description);
+});
+
+test('an error is described without its text, also where that looks like a stack', () => {
+  for (const text of ['sec_text', 'sec_text\n    at sec_text:1:1', '    at sec_text:1:1\n']) {
+    const error = new SyntaxError(text);
+    expect(describe(error)).toMatch(/^SyntaxError at .*log\.test\.ts:\d+:\d+\)?$/);
+    error.message = 'changed later';
+    expect(describe(error)).toBe('SyntaxError');
+  }
+  let refused: unknown;
+  expect(() => {
+    try {
+      JSON.parse('\n    at sec_text');
+    } catch (error) {
+      refused = error;
+      throw error;
+    }
+  }).toThrow(SyntaxError);
+  expect(describe(refused)).not.toContain('sec_');
+});
