@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
-import { parseSecrets, type SecretSource } from '../config.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ConfigError, parseSecrets, type SecretSource } from '../config.ts';
 import { describe, type Log } from '../log.ts';
 
 /** Secrets this old are read again. */
@@ -7,7 +8,7 @@ const MAX_AGE_MS = 60_000;
 /** A signature that none of the secrets made may mean a rotation, but a forger must not make us read for each request. */
 const MISMATCH_INTERVAL_MS = 5_000;
 /** Each read of a mounted secret is a call to Secret Manager: it must not eat the time there is for publishing. */
-const READ_TIMEOUT_MS = 1_000;
+const PATIENCE_MS = 1_000;
 
 /** The shared secrets, kept up to date with their file. The last good ones are kept where it cannot be read. */
 export class Secrets {
@@ -16,8 +17,11 @@ export class Secrets {
   readonly #now: () => number;
   #secrets: readonly string[];
   #readAt: number;
-  #reading: Promise<void> | undefined;
+  #reading = false;
+  /** Until the latest read is done, or has taken too long to be waited for. */
+  #patience: Promise<void> = Promise.resolve();
 
+  /** @param now milliseconds, of a clock that is never set back. */
   constructor({ secrets, file }: SecretSource, log: Log, now: () => number) {
     this.#secrets = secrets;
     this.#file = file;
@@ -37,24 +41,38 @@ export class Secrets {
 
   async #refresh(maxAgeMs: number): Promise<void> {
     if (this.#file === undefined) return;
-    if (this.#reading === undefined && this.#now() - this.#readAt >= maxAgeMs) {
+    // Never two reads at once: one that hangs holds a thread of the few there are, and no signal can stop it.
+    if (!this.#reading && this.#now() - this.#readAt >= maxAgeMs) {
       this.#readAt = this.#now();
-      this.#reading = this.#read(this.#file).finally(() => {
-        this.#reading = undefined;
-      });
+      this.#patience = this.#waitFor(this.#read(this.#file));
     }
-    await this.#reading;
+    await this.#patience;
+  }
+
+  async #waitFor(read: Promise<void>): Promise<void> {
+    const timeout = new AbortController();
+    const late = sleep(PATIENCE_MS, undefined, timeout).then(
+      () => this.#stale(`the read takes over ${PATIENCE_MS} ms`),
+      () => {}, // it was in time
+    );
+    await Promise.race([read, late]);
+    timeout.abort();
   }
 
   async #read(file: string): Promise<void> {
+    this.#reading = true;
     try {
-      const contents = await readFile(file, { encoding: 'utf8', signal: AbortSignal.timeout(READ_TIMEOUT_MS) });
-      this.#secrets = parseSecrets(contents, `HERON_SHARED_SECRET_FILE ${file}`);
+      this.#secrets = parseSecrets(await readFile(file, 'utf8'), 'HERON_SHARED_SECRET_FILE');
     } catch (error) {
-      this.#log('ERROR', 'The shared secret could not be read again; the last good one is used.', {
-        outcome: 'secret_stale',
-        error: describe(error),
-      });
+      this.#stale(error instanceof ConfigError ? error.message : describe(error));
     }
+    this.#reading = false;
+  }
+
+  #stale(error: string): void {
+    this.#log('ERROR', 'The shared secret could not be read again; the last good one is used.', {
+      outcome: 'secret_stale',
+      error,
+    });
   }
 }
