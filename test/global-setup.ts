@@ -20,8 +20,9 @@ export default async function setup(project: TestProject): Promise<() => Promise
       case 'running':
         return found.host;
       case 'installed': {
-        const { host, child } = await startEmulator(name, found.command);
+        const { host, child, ready } = await startEmulator(name, found.command);
         stops.push(() => child.kill('SIGKILL'));
+        await ready;
         return host;
       }
       case 'missing': {

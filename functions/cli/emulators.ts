@@ -20,6 +20,8 @@ export const EMULATOR_VARIABLE: Readonly<Record<EmulatorName, string>> = {
   Firestore: 'FIRESTORE_EMULATOR_HOST',
 };
 
+const READY_MS = 30_000;
+
 /** Looks for an emulator: named by its variable, else inside a Google Cloud SDK. */
 export function findEmulator(name: EmulatorName, env: Env): Emulator {
   const variable = EMULATOR_VARIABLE[name];
@@ -38,25 +40,22 @@ export function findEmulator(name: EmulatorName, env: Env): Emulator {
   return { kind: 'installed', command: (host, port) => [java, ...command(host, port)] };
 }
 
-export type Running = {
-  readonly name: EmulatorName;
+export type Started = {
   /** `host:port` */
   readonly host: string;
   readonly child: ChildProcess;
+  /** Resolves once it answers; rejects with an error that says in a line why it does not. */
+  readonly ready: Promise<void>;
 };
 
-/**
- * Starts an emulator and waits until it answers.
- * @throws Error that says in a line why it did not start.
- */
+/** Starts an emulator; it is the caller's to end. In a group of its own, so that Ctrl-C does not reach it first. */
 export async function startEmulator(
   name: EmulatorName,
   command: (host: string, port: number) => readonly [string, ...string[]],
-  timeoutMs = 30_000,
-): Promise<Running> {
+): Promise<Started> {
   const port = await freePort();
   const [java, ...args] = command('127.0.0.1', port);
-  const child = spawn(java, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(java, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
   let output = '';
   for (const stream of [child.stdout, child.stderr])
     stream.on('data', (chunk) => {
@@ -69,14 +68,13 @@ export async function startEmulator(
   child.once('exit', (code, signal) => {
     failure ??= `it ended with ${signal ?? `code ${code}`}: ${output.trim().split('\n').at(-1) ?? ''}`;
   });
-  for (const deadline = Date.now() + timeoutMs; ; await sleep(50)) {
-    if (failure !== undefined) throw new Error(`The ${name} emulator did not start: ${failure}`);
-    if (await answers(`http://127.0.0.1:${port}/`)) return { name, host: `127.0.0.1:${port}`, child };
-    if (Date.now() > deadline) {
-      child.kill('SIGKILL');
-      throw new Error(`The ${name} emulator did not answer within ${timeoutMs / 1000} s.`);
+  const answered = async () => {
+    for (const deadline = Date.now() + READY_MS; !(await answers(`http://127.0.0.1:${port}/`)); await sleep(50)) {
+      if (failure !== undefined) throw new Error(`The ${name} emulator did not start: ${failure}`);
+      if (Date.now() > deadline) throw new Error(`The ${name} emulator did not answer within ${READY_MS / 1000} s.`);
     }
-  }
+  };
+  return { host: `127.0.0.1:${port}`, child, ready: answered() };
 }
 
 /** Whether anything speaks HTTP there. */

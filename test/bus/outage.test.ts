@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { GooglePublisher } from '../../functions/bus/google.ts';
 import { GoogleSubscriber } from '../../functions/bus/google-subscriber.ts';
 import { provision } from '../../functions/bus/provision.ts';
-import { findEmulator, type Running, startEmulator } from '../../functions/cli/emulators.ts';
+import { findEmulator, type Started, startEmulator } from '../../functions/cli/emulators.ts';
 import { hasPubSub, newProject } from '../emulators.ts';
 import { proxyTo, type TcpProxy } from '../proxy.ts';
 
@@ -15,13 +15,14 @@ const installed = findEmulator('Pub/Sub', { ...process.env, PUBSUB_EMULATOR_HOST
 
 describe.skipIf(!hasPubSub || installed.kind !== 'installed')('the publisher, when Pub/Sub fails', () => {
   const config = { projectId: newProject(), topicPrefix: '' };
-  let emulator: Running;
+  let emulator: Started;
   let proxy: TcpProxy;
   let publisher: GooglePublisher;
 
   beforeAll(async () => {
     if (installed.kind !== 'installed') throw new Error('skipped above');
     emulator = await startEmulator('Pub/Sub', installed.command);
+    await emulator.ready;
     proxy = await proxyTo(emulator.host);
     process.env.PUBSUB_EMULATOR_HOST = proxy.host;
     await provision(config, { topics: ['log'], subscriptions: [{ name: 'log', topic: 'log' }] });

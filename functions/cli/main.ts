@@ -1,0 +1,76 @@
+#!/usr/bin/env node
+import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { CommandFailed, styled } from './output.ts';
+
+/** Each command loads its own modules when it runs: help and typing errors are answered at once. */
+const program = new Command('heron')
+  .description("Receive Heron Data's webhooks on Google Cloud: run it here, send test webhooks, ask for states.")
+  .addHelpText('after', '\nExit codes: 0 done or yes, 1 failed or no, 2 misused.\nNO_COLOR is respected.')
+  .exitOverride()
+  .showHelpAfterError('(heron --help tells what there is)');
+
+const JSON_FLAG = ['--json', 'print JSON for programs', false] as const;
+
+program
+  .command('dev')
+  .description("run everything on this machine, with Google's emulators where they are, else in memory")
+  .option('--port <n>', 'the port of the webhook; the query API has the next', port, 8080)
+  .option(...JSON_FLAG)
+  .action(async (options) => finish((await import('./dev.ts')).dev(options, process.env)));
+
+program
+  .command('send')
+  .description('sign and post a made-up webhook as Heron would')
+  .argument('[topic]', 'such as end_user.processed')
+  .option('--end-user <id>', 'a heron_id (eus_…) or your own id', 'myenduser')
+  .option('--url <url>', 'where the webhook is', 'http://localhost:8080/')
+  .option('--secret <secret>', 'the shared secret; else HERON_SHARED_SECRET, else that of npm start')
+  .option('--count <n>', 'how many, 32 at a time', positive, 1)
+  .option('--body <file>', 'post this file as it is (- is standard input)')
+  .option(...JSON_FLAG)
+  .action(async (topic: string | undefined, options) =>
+    finish(
+      (await import('./send.ts')).send(topic, {
+        ...options,
+        secret: options.secret ?? process.env.HERON_SHARED_SECRET,
+      }),
+    ),
+  );
+
+program
+  .command('status')
+  .description('where an end user stands; exits 1 where it is unknown')
+  .argument('<id>', 'a heron_id (eus_…) or your own id')
+  .option('--url <url>', 'where the query API is', 'http://localhost:8081/')
+  .option(...JSON_FLAG)
+  .action(async (id: string, options) => finish((await import('./status.ts')).status(id, options)));
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  if (error instanceof CommandFailed) {
+    process.stderr.write(`${styled('red', 'heron:')} ${error.message}\n`);
+    process.exitCode = error.exitCode;
+  } else if (error instanceof CommanderError) {
+    process.exitCode = error.exitCode === 0 ? 0 : 2; // commander has said what is wrong
+  } else {
+    throw error;
+  }
+}
+
+async function finish(running: Promise<number>): Promise<void> {
+  process.exitCode = await running;
+}
+
+function positive(text: string): number {
+  const number = Number(text);
+  if (!Number.isInteger(number) || number < 1) throw new InvalidArgumentError('Give a whole number from 1.');
+  return number;
+}
+
+function port(text: string): number {
+  const number = Number(text);
+  if (!Number.isInteger(number) || number < 1 || number > 65_534)
+    throw new InvalidArgumentError('Give a port from 1 to 65534.');
+  return number;
+}

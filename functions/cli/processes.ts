@@ -1,0 +1,151 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createRequire } from 'node:module';
+import { connect } from 'node:net';
+import { dirname, join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { provision } from '../bus/provision.ts';
+import { topology } from '../bus/topology.ts';
+import { busConfig } from '../config.ts';
+import { PROJECTOR } from '../projector/projector.ts';
+import type { Running, RunOptions } from './dev.ts';
+import { answers, EMULATOR_VARIABLE, type Emulator, type EmulatorName, freePort, startEmulator } from './emulators.ts';
+import { CommandFailed } from './output.ts';
+
+const ROOT = join(import.meta.dirname, '..', '..');
+const FRAMEWORK = join(dirname(createRequire(import.meta.url).resolve('@google-cloud/functions-framework')), 'main.js');
+
+const READY_MS = 20_000;
+/** Functions drain for up to 8 s. */
+const DRAIN_MS = 9_000;
+
+/**
+ * Each function in a process of its own, as in production, over Google's emulators.
+ * @returns null where it was stopped before it was ready.
+ */
+export async function runProcesses(
+  emulators: Readonly<Record<EmulatorName, Emulator>>,
+  { env, webhookPort, queryPort, onLog, onNote }: RunOptions,
+  stopping: Promise<undefined>,
+): Promise<Running | null> {
+  const functions: ChildProcess[] = [];
+  const servers: ChildProcess[] = [];
+  let stopped = false;
+  let fail: (why: string) => void = () => {};
+  const failed = new Promise<string>((resolve) => {
+    fail = resolve;
+  });
+  // Whatever ends this process, nothing stays behind.
+  const kill = () => {
+    for (const child of [...functions, ...servers]) child.kill('SIGKILL');
+  };
+  process.once('exit', kill);
+  const stop = async () => {
+    stopped = true;
+    await end(functions, DRAIN_MS);
+    await end(servers, 2_000);
+    process.off('exit', kill);
+  };
+
+  const emulator = async (name: EmulatorName): Promise<string> => {
+    const found = emulators[name];
+    switch (found.kind) {
+      case 'running':
+        if (await answers(`http://${found.host}/`)) return found.host;
+        throw new CommandFailed(
+          `${found.variable} is ${found.host}, where nothing answers: start that emulator, or unset the variable.`,
+        );
+      case 'installed': {
+        onNote(`Starting the ${name} emulator …`);
+        const { host, child, ready } = await startEmulator(name, found.command);
+        servers.push(child);
+        if (stopped) child.kill('SIGKILL');
+        await ready;
+        child.once('exit', (code, signal) => {
+          if (stopped) return;
+          const consequence = name === 'Pub/Sub' ? 'webhooks are answered 503' : 'states can be neither kept nor read';
+          onNote(
+            `The ${name} emulator ended (${signal ?? `code ${code}`}): ${consequence}. Stop this and start again.`,
+          );
+        });
+        return host;
+      }
+      case 'missing':
+        throw new CommandFailed(`The ${name} emulator is missing: ${found.why}.`);
+      default:
+        return found satisfies never;
+    }
+  };
+
+  const start = async () => {
+    const [pubsub, firestore, projectorPort] = await Promise.all([
+      emulator('Pub/Sub'),
+      emulator('Firestore'),
+      freePort(),
+    ]);
+    const hosts = { [EMULATOR_VARIABLE['Pub/Sub']]: pubsub, [EMULATOR_VARIABLE.Firestore]: firestore };
+    // Google's libraries look for the emulators, and for a metadata server that is not there, in the environment.
+    Object.assign(process.env, hosts, { METADATA_SERVER_DETECTION: 'none' });
+    const childEnv = { ...env, ...hosts, METADATA_SERVER_DETECTION: 'none', NODE_ENV: 'production' };
+
+    const launch = async (target: string, port: number) => {
+      const args = [FRAMEWORK, `--target=${target}`, `--port=${port}`, `--source=${ROOT}`];
+      // In a group of its own: Ctrl-C reaches this process only, which stops the others in order.
+      const child = spawn(process.execPath, args, { env: childEnv, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+      functions.push(child);
+      if (stopped) child.kill('SIGKILL');
+      for (const stream of [child.stdout, child.stderr]) createInterface({ input: stream }).on('line', onLog);
+      child.once('exit', (code, signal) => {
+        if (!stopped) fail(`${target} ended (${signal ?? `code ${code}`}), and with it everything.`);
+      });
+      for (const deadline = Date.now() + READY_MS; !(await accepts(port)); await sleep(20)) {
+        if (Date.now() > deadline) throw new CommandFailed(`${target} did not answer within ${READY_MS / 1000} s.`);
+        if (child.exitCode !== null || child.signalCode !== null) throw new CommandFailed(`${target} did not start.`);
+        if (stopped) return;
+      }
+    };
+    await Promise.all([
+      provision(busConfig(env), topology(PROJECTOR, `http://127.0.0.1:${projectorPort}/`)),
+      launch('ingest', webhookPort),
+      launch('query', queryPort),
+      launch(PROJECTOR, projectorPort),
+    ]);
+    return `Pub/Sub emulator at ${pubsub}, Firestore emulator at ${firestore}.`;
+  };
+
+  try {
+    const backing = await Promise.race([start(), stopping]);
+    if (backing !== undefined) return { backing, failed, stop };
+  } catch (error) {
+    await stop();
+    if (error instanceof CommandFailed) throw error;
+    throw new CommandFailed(error instanceof Error ? error.message : String(error));
+  }
+  await stop();
+  return null;
+}
+
+/** Whether something listens there: asking over HTTP would show in the function's log. */
+function accepts(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1');
+    const settle = (accepted: boolean) => {
+      socket.destroy();
+      resolve(accepted);
+    };
+    socket.once('connect', () => settle(true)).once('error', () => settle(false));
+  });
+}
+
+/** Asks processes to end, and makes them after a while. */
+async function end(children: readonly ChildProcess[], patience: number): Promise<void> {
+  const living = children.filter(({ exitCode, signalCode }) => exitCode === null && signalCode === null);
+  const exits = Promise.all(living.map((child) => once(child, 'exit')));
+  for (const child of living) child.kill('SIGTERM');
+  const overdue = setTimeout(() => {
+    for (const child of living) child.kill('SIGKILL');
+  }, patience);
+  await exits;
+  clearTimeout(overdue);
+}

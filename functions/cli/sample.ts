@@ -1,0 +1,46 @@
+import { createHash } from 'node:crypto';
+import { isHeronId, type JsonObject } from '../heron/webhook.ts';
+
+/** The statuses that Heron's end user topics carry, for made-up webhooks. */
+const STATUS: Readonly<Record<string, string>> = {
+  'end_user.created': 'new',
+  'end_user.processed': 'processed',
+  'end_user.failed': 'failed',
+  'end_user.reviewed': 'reviewed',
+  'end_user.review_required': 'review_requested',
+};
+
+/**
+ * A made-up webhook in the documented shape.
+ * @param endUser a heron_id, or a customer's own id, for which a heron_id is made that is always the same.
+ * @param created milliseconds since the epoch, and microseconds past them.
+ */
+export function sampleWebhook(topic: string, endUser: string, created: number, microseconds = 0): JsonObject {
+  const heronId = isHeronId(endUser) ? endUser : `eus_${digest(endUser)}`;
+  const ids = { end_user_id: isHeronId(endUser) ? `customer-${endUser.slice(4, 12)}` : endUser };
+  const micros = String(microseconds % 1000).padStart(3, '0');
+  return {
+    topic,
+    created: `${new Date(created).toISOString().slice(0, -1)}${micros}`,
+    data: dataOf(topic, heronId, ids),
+    meta: null,
+  };
+}
+
+function dataOf(topic: string, heronId: string, ids: JsonObject): JsonObject {
+  const [resource = ''] = topic.split('.');
+  if (resource === 'end_user')
+    return { heron_id: heronId, ...ids, ...(Object.hasOwn(STATUS, topic) ? { status: STATUS[topic] ?? null } : {}) };
+  const endUser = { end_user_heron_id: heronId, ...ids };
+  if (topic === 'transactions.deleted') return { ...endUser, transactions: [{ heron_id: `txn_${digest(heronId)}` }] };
+  return { heron_id: `${resource.slice(0, 3)}_${digest(`${resource} of ${heronId}`)}`, ...endUser };
+}
+
+/** 22 letters and digits, as Heron's ids have. */
+function digest(text: string): string {
+  return createHash('sha256')
+    .update(text)
+    .digest('base64')
+    .replaceAll(/[^A-Za-z0-9]/g, '')
+    .slice(0, 22);
+}

@@ -1,0 +1,76 @@
+import { readFile } from 'node:fs/promises';
+import { parseSecrets } from '../config.ts';
+import { sign } from '../heron/signature.ts';
+import { isHeronTopic } from '../heron/topics.ts';
+import { CommandFailed, note, print, progress, styled, unreachable } from './output.ts';
+import { sampleWebhook } from './sample.ts';
+
+export type SendOptions = {
+  readonly endUser: string;
+  readonly url: string;
+  readonly secret: string | undefined;
+  readonly count: number;
+  readonly body: string | undefined;
+  readonly json: boolean;
+};
+
+/** Heron's time-out, so that what it would give up is given up here too. */
+const TIMEOUT_MS = 10_000;
+const CONCURRENCY = 32;
+
+type Sent = { readonly status: number; readonly milliseconds: number };
+
+/** Signs and posts webhooks as Heron does. Resolves with the exit code: 0 where each was answered 2xx. */
+export async function send(topic: string | undefined, options: SendOptions): Promise<number> {
+  const { url, count, endUser, json } = options;
+  if (topic === undefined && options.body === undefined)
+    throw new CommandFailed('Name a topic, such as end_user.processed, or a file with --body.', 2);
+  const [secret] = parseSecrets(options.secret ?? 'sec_local', 'The secret');
+  if (topic !== undefined && !isHeronTopic(topic)) note(`Heron does not document ${topic}: it will be unrouted.`);
+
+  const file = options.body === undefined ? null : await read(options.body);
+  const started = Date.now();
+  const bodyOf = (n: number) => file ?? Buffer.from(JSON.stringify(sampleWebhook(topic ?? '', endUser, started, n)));
+
+  const sent: Sent[] = [];
+  let next = 0;
+  const work = async () => {
+    while (next < count) {
+      sent.push(await post(url, bodyOf(next++), secret));
+      if (count > 1) progress(`${sent.length} of ${count} sent`);
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(CONCURRENCY, count) }, work));
+  progress('');
+
+  const statuses: Record<string, number> = {};
+  for (const { status } of sent) statuses[status] = (statuses[status] ?? 0) + 1;
+  const failed = sent.filter(({ status }) => status < 200 || status > 299).length;
+  const milliseconds = Date.now() - started;
+  if (json) print(JSON.stringify({ sent: sent.length, failed, statuses, milliseconds }));
+  else
+    for (const [status, times] of Object.entries(statuses))
+      print(`${styled(status.startsWith('2') ? 'green' : 'red', status)}  ${times} of ${count}, ${milliseconds} ms`);
+  return failed === 0 ? 0 : 1;
+}
+
+async function post(url: string, body: Uint8Array, secret: string): Promise<Sent> {
+  const headers = { 'Content-Type': 'application/json', 'Heron-Signature': sign(body, secret) };
+  const started = performance.now();
+  try {
+    const signal = AbortSignal.timeout(TIMEOUT_MS);
+    const response = await fetch(url, { method: 'POST', headers, body: Buffer.from(body), signal });
+    await response.arrayBuffer();
+    return { status: response.status, milliseconds: performance.now() - started };
+  } catch (error) {
+    throw unreachable(url, error);
+  }
+}
+
+async function read(file: string): Promise<Buffer> {
+  try {
+    return await readFile(file === '-' ? '/dev/stdin' : file);
+  } catch (error) {
+    throw new CommandFailed(`${file} cannot be read (${(error as NodeJS.ErrnoException).code}).`, 2);
+  }
+}
