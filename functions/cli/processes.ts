@@ -8,10 +8,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { provision } from '../bus/provision.ts';
 import { topology } from '../bus/topology.ts';
 import { busConfig } from '../config.ts';
+import { eventOf } from '../events/event.ts';
+import { instantOf } from '../heron/instant.ts';
 import { PROJECTOR } from '../projector/projector.ts';
+import { FirestoreStore } from '../store/firestore.ts';
 import type { Running, RunOptions } from './dev.ts';
 import { answers, EMULATOR_VARIABLE, type Emulator, type EmulatorName, freePort, startEmulator } from './emulators.ts';
 import { CommandFailed } from './output.ts';
+import { sampleWebhook } from './sample.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 const FRAMEWORK = join(dirname(createRequire(import.meta.url).resolve('@google-cloud/functions-framework')), 'main.js');
@@ -106,11 +110,13 @@ export async function runProcesses(
       }
     };
     await Promise.all([
+      warmUp(),
       provision(busConfig(env), topology(PROJECTOR, `http://127.0.0.1:${projectorPort}/`)),
       launch('ingest', webhookPort),
       launch('query', queryPort),
       launch(PROJECTOR, projectorPort),
     ]);
+    await answers(`http://127.0.0.1:${queryPort}/end-users/myenduser`);
     return `Pub/Sub emulator at ${pubsub}, Firestore emulator at ${firestore}.`;
   };
 
@@ -124,6 +130,17 @@ export async function runProcesses(
   }
   await stop();
   return null;
+}
+
+/**
+ * Firestore's emulator takes seconds for its first transaction, and the first webhook should not. In a project of its
+ * own, which the emulator keeps apart.
+ */
+async function warmUp(): Promise<void> {
+  const store = new FirestoreStore({ projectId: 'heron-warm-up', databaseId: '(default)' }, Date.now);
+  const webhook = sampleWebhook('end_user.created', 'warm-up', Date.now());
+  await store.append([eventOf(Buffer.from(JSON.stringify(webhook)), instantOf(Date.now()))]);
+  await store.close();
 }
 
 /** Whether something listens there: asking over HTTP would show in the function's log. */
