@@ -36,47 +36,45 @@ const MAX_INDEXED_BYTES = 1_500;
 const EVENT_ID = /^[0-9a-f]{64}$/;
 const HISTORY_PAGE = 100;
 
-/** Firestore answers in a fraction of this; what takes longer is lost, as on a half-open connection. */
-const READ_MS = 5_000;
-const COMMIT_MS = 10_000;
 /** The client pauses 1, 1.5, 2.3 and 3.4 s between five attempts: a sixth would seldom end before nobody waits for it. */
 const MAX_ATTEMPTS = 5;
-/** No attempt begins when the message, which has 25 s, is likely refused before it ends. */
-const GIVE_UP_MS = 15_000;
+/** Of the 25 s that a message has. */
+const CALL_MS = 15_000;
 
-/** What the client leaves to chance: by itself it waits 60 s for a commit, 300 s for a read, and retries for 600 s. */
+/**
+ * By itself the client waits 60 s for a commit and 300 s for a read, each time, and tries for 600 s: what nobody waits
+ * for any more shall end soon. Commits are retried as whole transactions, by `Transaction`, which knows what may be.
+ */
 const CLIENT_CONFIG = {
   interfaces: {
     'google.firestore.v1.Firestore': {
       retry_codes: { none: [] },
       methods: {
-        BatchGetDocuments: { timeout_millis: READ_MS },
-        RunQuery: { timeout_millis: READ_MS },
-        // Retried as a whole transaction only: `Transaction` knows what may be, and pauses as Firestore asks for.
-        Commit: { timeout_millis: COMMIT_MS, retry_codes_name: 'none' },
-        Rollback: { timeout_millis: COMMIT_MS, retry_codes_name: 'none' },
+        BatchGetDocuments: { timeout_millis: CALL_MS },
+        RunQuery: { timeout_millis: CALL_MS },
+        Commit: { timeout_millis: CALL_MS, retry_codes_name: 'none' },
+        Rollback: { timeout_millis: CALL_MS, retry_codes_name: 'none' },
       },
     },
   },
 };
 
-const CHANNEL_OPTIONS = {
-  // A half-open connection is noticed while calls wait on it. No oftener, as Google's servers hang up on who pings
-  // much; its own clients do the same: https://github.com/googleapis/python-firestore/issues/115
-  'grpc.keepalive_time_ms': 30_000,
-  'grpc.keepalive_timeout_ms': 10_000,
-  // gRPC's own back-off grows to two minutes: Firestore may be back long before.
-  'grpc.max_reconnect_backoff_ms': 5_000,
-};
+/** gRPC's own back-off grows to two minutes: Firestore may be back long before. */
+const CHANNEL_OPTIONS = { 'grpc.max_reconnect_backoff_ms': 5_000 };
 
 /** The event log and the end users' states in Firestore: `events/{event_id}` and `end_users/{heron_id}`. */
 export class FirestoreStore implements Store {
-  readonly #db: Firestore;
+  readonly #config: StoreConfig;
   readonly #now: () => number;
+  readonly #callMs: number;
+  #db: Firestore;
 
-  constructor({ projectId, databaseId }: StoreConfig, now: () => number) {
+  /** @param callMs after this a call is given up. */
+  constructor(config: StoreConfig, now: () => number, callMs = CALL_MS) {
+    this.#config = config;
     this.#now = now;
-    this.#db = new Firestore({ projectId, databaseId, clientConfig: CLIENT_CONFIG, ...CHANNEL_OPTIONS });
+    this.#callMs = callMs;
+    this.#db = this.#connect();
   }
 
   async append(events: readonly HeronEvent[]): Promise<readonly Appended[]> {
@@ -97,15 +95,16 @@ export class FirestoreStore implements Store {
   ): Promise<readonly Appended[]> {
     const recordedAt = instantOf(this.#now());
     try {
-      return await this.#write(async (transaction) => {
-        const [state, known] = await Promise.all([
-          heronId === null ? null : this.#current(transaction, heronId),
-          this.#existing(transaction, suspects),
+      return await this.#write(async (db, transaction) => {
+        const [before, known] = await Promise.all([
+          heronId === null ? null : currentState(db, transaction, heronId),
+          existing(db, transaction, suspects),
         ]);
         const fresh = events.filter(({ event_id }) => !known.has(event_id));
-        const after = heronId === null || fresh.length === 0 ? null : fold(state, heronId, fresh);
-        if (after !== null) transaction.set(this.#endUser(after.heron_id), endUserDocument(after));
-        for (const event of fresh) transaction.create(this.#event(event.event_id), eventDocument(event, recordedAt));
+        const after = heronId === null || fresh.length === 0 ? null : fold(before, heronId, fresh);
+        if (after !== null) transaction.set(endUserReference(db, after.heron_id), endUserDocument(after));
+        for (const event of fresh)
+          transaction.create(eventReference(db, event.event_id), eventDocument(event, recordedAt));
         return events.map((event) => (fresh.includes(event) ? 'appended' : 'duplicate'));
       });
     } catch (error) {
@@ -116,20 +115,34 @@ export class FirestoreStore implements Store {
     }
   }
 
+  /** Chunks are written before the event: without it nobody reads them, and writing them again changes nothing. */
+  async #writeChunks({ event_id, body }: HeronEvent): Promise<void> {
+    if (body.byteLength <= MAX_INLINE_BYTES) return;
+    const { exists } = await this.#call((db) => eventReference(db, event_id).get());
+    if (exists) return; // a duplicate writes nothing
+    for (let from = 0; from < body.byteLength; from += CHUNKS_A_COMMIT * CHUNK_BYTES)
+      await this.#write(async (db, transaction) => {
+        const first = from / CHUNK_BYTES;
+        const references = chunkReferences(db, event_id, body.byteLength).slice(first, first + CHUNKS_A_COMMIT);
+        for (const [i, reference] of references.entries()) {
+          const begin = from + i * CHUNK_BYTES;
+          transaction.set(reference, { data: body.subarray(begin, begin + CHUNK_BYTES) });
+        }
+      });
+  }
+
   /** @throws Unprocessable where Firestore refuses what is written, as it would every time. */
-  async #write<T>(work: (transaction: Transaction) => Promise<T>): Promise<T> {
-    const begun = performance.now();
+  async #write<T>(work: (db: Firestore, transaction: Transaction) => Promise<T>): Promise<T> {
     let written = false;
+    const attempt = async (db: Firestore, transaction: Transaction): Promise<T> => {
+      written = false;
+      const result = await work(db, transaction);
+      written = true;
+      return result;
+    };
     try {
-      return await this.#db.runTransaction(
-        async (transaction) => {
-          written = false;
-          if (performance.now() - begun > GIVE_UP_MS) throw new Error('Firestore did not take it in time.');
-          const result = await work(transaction);
-          written = true;
-          return result;
-        },
-        { maxAttempts: MAX_ATTEMPTS },
+      return await this.#call((db) =>
+        db.runTransaction((transaction) => attempt(db, transaction), { maxAttempts: MAX_ATTEMPTS }),
       );
     } catch (error) {
       // The code is also that of a transaction which was idle for long, and of reads: neither is the event's fault.
@@ -138,111 +151,130 @@ export class FirestoreStore implements Store {
     }
   }
 
-  /** The state that the next event is folded into; one of another fold is recomputed from the log. */
-  async #current(transaction: Transaction, heronId: string): Promise<EndUser | null> {
-    const data = (await transaction.get(this.#endUser(heronId))).data();
-    if (data === undefined) return null;
-    if (data.fold?.version === FOLD_VERSION) return toEndUser(data);
-    let state: EndUser | null = null;
-    let after: EventCursor | null = null;
-    do {
-      const { docs } = await transaction.get(this.#history(heronId, HISTORY_PAGE, after));
-      const read = page(docs.map(toLoggedEvent), HISTORY_PAGE);
-      for (const { event_id, bytes, body, received_at } of read.events) {
-        const event = eventOf(body ?? (await this.#chunks(event_id, bytes)), received_at);
-        state = fold(state, heronId, [event]);
-      }
-      after = read.next;
-    } while (after !== null);
-    return state;
+  /**
+   * Makes a call, and gives up when it takes too long: the connection is then taken for half-open, which neither gRPC
+   * nor TCP notices for minutes, and later calls get a new one. What is on its way on the old one may still arrive.
+   */
+  async #call<T>(work: (db: Firestore) => Promise<T>): Promise<T> {
+    const db = this.#db;
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => {
+        this.#replace(db);
+        reject(new Error(`Firestore did not answer within ${this.#callMs} ms.`));
+      }, this.#callMs);
+    });
+    return Promise.race([work(db), late]).finally(() => clearTimeout(timer));
   }
 
-  async #existing(transaction: Transaction, ids: ReadonlySet<string>): Promise<ReadonlySet<string>> {
-    if (ids.size === 0) return ids;
-    const references = [...ids].map((id) => this.#event(id));
-    const found = await transaction.getAll(...references, { fieldMask: ['bytes'] });
-    return new Set(found.filter(({ exists }) => exists).map(({ id }) => id));
+  /** Only the first of many calls that missed their time on a connection replaces it. */
+  #replace(db: Firestore): void {
+    if (this.#db !== db) return;
+    this.#db = this.#connect();
+    // Not at once: it may only have been slow, with other calls about to end.
+    setTimeout(() => db.terminate().catch(() => {}), this.#callMs).unref();
   }
 
-  /** Chunks are written before the event: without it nobody reads them, and writing them again changes nothing. */
-  async #writeChunks({ event_id, body }: HeronEvent): Promise<void> {
-    if (body.byteLength <= MAX_INLINE_BYTES) return;
-    const event = this.#event(event_id);
-    if ((await event.get()).exists) return; // a duplicate writes nothing
-    const references = this.#chunkReferences(event_id, body.byteLength);
-    for (let from = 0; from < references.length; from += CHUNKS_A_COMMIT)
-      await this.#write(async (transaction) => {
-        references.slice(from, from + CHUNKS_A_COMMIT).forEach((reference, i) => {
-          const begin = (from + i) * CHUNK_BYTES;
-          transaction.set(reference, { data: body.subarray(begin, begin + CHUNK_BYTES) });
-        });
-      });
+  #connect(): Firestore {
+    return new Firestore({ ...this.#config, clientConfig: CLIENT_CONFIG, ...CHANNEL_OPTIONS });
   }
 
   async endUser(heronId: string): Promise<EndUser | null> {
     if (!isHeronId(heronId)) return null;
-    const data = (await this.#endUser(heronId).get()).data();
+    const data = (await this.#call((db) => endUserReference(db, heronId).get())).data();
     return data === undefined ? null : toEndUser(data);
   }
 
   async endUsersOf(endUserId: string): Promise<readonly EndUser[]> {
     // A lone surrogate is no text to Firestore, which refuses it, or would take it for another character.
     if (!endUserId.isWellFormed() || Buffer.byteLength(endUserId) > MAX_INDEXED_BYTES) return [];
-    const query = this.#db.collection('end_users').where('end_user_id', '==', endUserId).limit(MAX_SAME_ID);
-    return (await query.get()).docs.map((snapshot) => toEndUser(snapshot.data()));
+    const { docs } = await this.#call((db) =>
+      db.collection('end_users').where('end_user_id', '==', endUserId).limit(MAX_SAME_ID).get(),
+    );
+    return docs.map((snapshot) => toEndUser(snapshot.data()));
   }
 
   async events(heronId: string, size: number, after: EventCursor | null): Promise<EventPage> {
     if (!isHeronId(heronId)) return { events: [], next: null };
-    const { docs } = await this.#history(heronId, size, after).get();
+    const { docs } = await this.#call((db) => history(db, heronId, size, after).get());
     return page(docs.map(toLoggedEvent), size);
   }
 
   async event(eventId: string): Promise<LoggedEvent | null> {
     if (!EVENT_ID.test(eventId)) return null;
-    const snapshot = await this.#event(eventId).get();
+    const snapshot = await this.#call((db) => eventReference(db, eventId).get());
     return snapshot.exists ? toLoggedEvent(snapshot) : null;
   }
 
   async body(eventId: string): Promise<Uint8Array | null> {
     const event = await this.event(eventId);
-    return event === null ? null : (event.body ?? (await this.#chunks(eventId, event.bytes)));
+    return event === null ? null : (event.body ?? (await this.#call((db) => chunks(db, eventId, event.bytes))));
   }
 
   async close(): Promise<void> {
     await this.#db.terminate();
   }
+}
 
-  async #chunks(eventId: string, bytes: number): Promise<Uint8Array> {
-    const chunks = await this.#db.getAll(...this.#chunkReferences(eventId, bytes));
-    const body = Buffer.concat(chunks.map((chunk) => chunk.get('data') ?? new Uint8Array()));
-    if (body.byteLength !== bytes) throw new Error(`The body of event ${eventId} is not complete.`);
-    return body;
-  }
+/** The state that the next event is folded into; one of another fold is recomputed from the log. */
+async function currentState(db: Firestore, transaction: Transaction, heronId: string): Promise<EndUser | null> {
+  const data = (await transaction.get(endUserReference(db, heronId))).data();
+  if (data === undefined) return null;
+  if (data.fold?.version === FOLD_VERSION) return toEndUser(data);
+  let state: EndUser | null = null;
+  let after: EventCursor | null = null;
+  do {
+    const { docs } = await transaction.get(history(db, heronId, HISTORY_PAGE, after));
+    const read = page(docs.map(toLoggedEvent), HISTORY_PAGE);
+    for (const { event_id, bytes, body, received_at } of read.events) {
+      const event = eventOf(body ?? (await chunks(db, event_id, bytes)), received_at);
+      state = fold(state, heronId, [event]);
+    }
+    after = read.next;
+  } while (after !== null);
+  return state;
+}
 
-  #chunkReferences(eventId: string, bytes: number): readonly DocumentReference[] {
-    const body = this.#event(eventId).collection('body');
-    return Array.from({ length: Math.ceil(bytes / CHUNK_BYTES) }, (_, n) => body.doc(String(n)));
-  }
+async function existing(
+  db: Firestore,
+  transaction: Transaction,
+  ids: ReadonlySet<string>,
+): Promise<ReadonlySet<string>> {
+  if (ids.size === 0) return ids;
+  const references = [...ids].map((id) => eventReference(db, id));
+  const found = await transaction.getAll(...references, { fieldMask: ['bytes'] });
+  return new Set(found.filter(({ exists }) => exists).map(({ id }) => id));
+}
 
-  /** One event more than asked for tells whether there is a next page. */
-  #history(heronId: string, size: number, after: EventCursor | null) {
-    const query = this.#db
-      .collection('events')
-      .where('heron_id', '==', heronId)
-      .orderBy('created', 'desc')
-      .orderBy(FieldPath.documentId(), 'desc')
-      .limit(size + 1);
-    return after === null ? query : query.startAfter(toTimestamp(after.created), after.event_id);
-  }
+async function chunks(db: Firestore, eventId: string, bytes: number): Promise<Uint8Array> {
+  const found = await db.getAll(...chunkReferences(db, eventId, bytes));
+  const body = Buffer.concat(found.map((chunk) => chunk.get('data') ?? new Uint8Array()));
+  if (body.byteLength !== bytes) throw new Error(`The body of event ${eventId} is not complete.`);
+  return body;
+}
 
-  #event(eventId: string): DocumentReference {
-    return this.#db.collection('events').doc(eventId);
-  }
+function eventReference(db: Firestore, eventId: string): DocumentReference {
+  return db.collection('events').doc(eventId);
+}
 
-  #endUser(heronId: string): DocumentReference {
-    return this.#db.collection('end_users').doc(heronId);
-  }
+function endUserReference(db: Firestore, heronId: string): DocumentReference {
+  return db.collection('end_users').doc(heronId);
+}
+
+function chunkReferences(db: Firestore, eventId: string, bytes: number): readonly DocumentReference[] {
+  const body = eventReference(db, eventId).collection('body');
+  return Array.from({ length: Math.ceil(bytes / CHUNK_BYTES) }, (_, n) => body.doc(String(n)));
+}
+
+/** One event more than asked for tells whether there is a next page. */
+function history(db: Firestore, heronId: string, size: number, after: EventCursor | null) {
+  const query = db
+    .collection('events')
+    .where('heron_id', '==', heronId)
+    .orderBy('created', 'desc')
+    .orderBy(FieldPath.documentId(), 'desc')
+    .limit(size + 1);
+  return after === null ? query : query.startAfter(toTimestamp(after.created), after.event_id);
 }
 
 function codeOf(error: unknown): unknown {

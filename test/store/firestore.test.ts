@@ -4,6 +4,7 @@ import { type EndUserEvent, Unprocessable } from '../../functions/events/event.t
 import { Lanes } from '../../functions/projector/lanes.ts';
 import { FirestoreStore } from '../../functions/store/firestore.ts';
 import { hasFirestore, newProject } from '../emulators.ts';
+import { proxyTo } from '../proxy.ts';
 import { NOW, storeContract } from './contract.ts';
 import { endUserEvent, event, foldOf, logged, persistently, sized } from './given.ts';
 
@@ -38,6 +39,7 @@ describe.skipIf(!hasFirestore)('in Firestore', () => {
 
   afterEach(async () => {
     vi.restoreAllMocks();
+    vi.unstubAllEnvs();
     await Promise.all([db.terminate(), ...stores.map((each) => each.close())]);
   });
 
@@ -176,6 +178,15 @@ describe.skipIf(!hasFirestore)('in Firestore', () => {
       expect(requests()).toEqual({ reads: 0, writes: 1, calls: 1 });
     });
 
+    it('is a write more for each chunk of a large body, and none for its duplicate', async () => {
+      const given = sized(2_800_000, { heron_id: 'eus_a' });
+      const requests = watchRequests();
+      await store.append([given]);
+      expect(requests()).toEqual({ reads: 2, writes: 6, calls: 5 });
+      await store.append([given]);
+      expect(requests()).toEqual({ reads: 2, writes: 2, calls: 3 }); // refused, as above
+    });
+
     it('is one read and a write each, and one more, for events that share a transaction', async () => {
       const requests = watchRequests();
       await store.append(Array.from({ length: 50 }, (_, n) => event({ heron_id: 'eus_a', n })));
@@ -190,6 +201,9 @@ describe.skipIf(!hasFirestore)('in Firestore', () => {
       expect(outcomes.filter((outcome) => outcome === 'duplicate')).toHaveLength(10);
       expect(requests()).toEqual({ reads: 52, writes: 92, calls: 5 });
       expect(await store.endUser('eus_a')).toMatchObject({ event_count: 50 });
+      requests();
+      await store.append(given);
+      expect(requests()).toEqual({ reads: 52, writes: 51, calls: 5 }); // the refused ones only
     });
   });
 
@@ -250,6 +264,29 @@ describe.skipIf(!hasFirestore)('in Firestore', () => {
       const given = Array.from({ length: 3 }, (_, n) => event({ heron_id: 'eus_a', n }));
       expect(await store.append(given)).toEqual(['duplicate', 'duplicate', 'duplicate']);
       expect(await store.endUser('eus_a')).toEqual(foldOf(given));
+    });
+  });
+
+  describe('a connection that falls silent', () => {
+    it('is given up in time and replaced: the next event is taken as soon as there is a way', async () => {
+      const proxy = await proxyTo(process.env.FIRESTORE_EMULATOR_HOST ?? '');
+      vi.stubEnv('FIRESTORE_EMULATOR_HOST', proxy.host);
+      const impatient = new FirestoreStore(config, () => NOW, 500);
+      stores.push(impatient);
+      const given = Array.from({ length: 4 }, (_, n) => event({ heron_id: 'eus_a', n }));
+      await impatient.append(given.slice(0, 1));
+
+      proxy.halfOpen();
+      await expect(impatient.append(given.slice(1, 2))).rejects.toThrow('did not answer within 500 ms');
+      expect(await impatient.append(given.slice(1, 2))).toEqual(['appended']);
+
+      proxy.silence(); // new connections too
+      await expect(impatient.append(given.slice(2))).rejects.toThrow('did not answer within 500 ms');
+      await expect(impatient.endUser('eus_a')).rejects.toThrow('did not answer within 500 ms');
+      await proxy.restore();
+      expect(await impatient.append(given.slice(2))).toEqual(['appended', 'appended']);
+      expect(await impatient.endUser('eus_a')).toEqual(foldOf(given));
+      await proxy.close();
     });
   });
 
