@@ -16,6 +16,8 @@ export type QueryDependencies = {
 
 const DEFAULT_PAGE_SIZE = 50;
 const MAX_PAGE_SIZE = 200;
+/** JSON.stringify overflows the stack some thousands of levels down. */
+const MAX_DEPTH = 1_000;
 
 /** An answer that is no success: becomes an RFC 9457 problem. */
 class Problem extends Error {
@@ -153,15 +155,23 @@ function eventJson({ event_id, body, ...event }: LoggedEvent): JsonObject {
 
 /** `data` and `meta` as the body has them; left out where it has none, is kept apart, or is nested beyond answering. */
 function contents(body: Uint8Array | null): JsonObject {
-  if (body === null) return {};
+  if (body === null || depth(body) > MAX_DEPTH) return {};
   try {
     const { data, meta } = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body)) as JsonObject;
-    const found = { ...(data === undefined ? {} : { data }), ...(meta === undefined ? {} : { meta }) };
-    JSON.stringify(found);
-    return found;
+    return { ...(data === undefined ? {} : { data }), ...(meta === undefined ? {} : { meta }) };
   } catch {
-    return {};
+    return {}; // not JSON
   }
+}
+
+/** At most how deep a JSON text is nested; brackets in its strings count too. */
+function depth(json: Uint8Array): number {
+  let [now, most] = [0, 0];
+  for (const byte of json) {
+    if (byte === 0x5b || byte === 0x7b) most = Math.max(most, ++now);
+    else if (byte === 0x5d || byte === 0x7d) now--;
+  }
+  return most;
 }
 
 function time(instant: Instant | null): string | null {
