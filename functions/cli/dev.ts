@@ -1,5 +1,5 @@
 import { createServer } from 'node:net';
-import { ConfigError, secretSource } from '../config.ts';
+import { secretSource } from '../config.ts';
 import { sign } from '../heron/signature.ts';
 import { type Emulator, type EmulatorName, findEmulator } from './emulators.ts';
 import { CommandFailed, note, print, styled } from './output.ts';
@@ -37,7 +37,7 @@ export async function dev({ port, json }: DevOptions, environment: Env): Promise
       : { HERON_SHARED_SECRET: environment.HERON_SHARED_SECRET ?? 'sec_local' }),
   };
   const [webhookPort, queryPort] = [port, port + 1];
-  const [secret] = checked(() => secretSource(env)).secrets;
+  const [secret] = secretSource(env).secrets;
   for (const taken of [webhookPort, queryPort])
     if (!(await isFree(taken)))
       throw new CommandFailed(`Port ${taken} is taken: stop what uses it, or choose others with --port N.`);
@@ -82,15 +82,6 @@ function interrupted(): Promise<undefined> {
   return new Promise((resolve) => {
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => resolve(undefined));
   });
-}
-
-function checked<T>(read: () => T): T {
-  try {
-    return read();
-  } catch (error) {
-    if (error instanceof ConfigError) throw new CommandFailed(error.message, 2);
-    throw error;
-  }
 }
 
 async function isFree(port: number): Promise<boolean> {

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
-import { CommandFailed, styled } from './output.ts';
+import { ConfigError } from '../config.ts';
+import { CommandFailed, note, styled } from './output.ts';
 
 /** Each command loads its own modules when it runs: help and typing errors are answered at once. */
 const program = new Command('heron')
@@ -48,9 +49,9 @@ program
 try {
   await program.parseAsync();
 } catch (error) {
-  if (error instanceof CommandFailed) {
-    process.stderr.write(`${styled('red', 'heron:')} ${error.message}\n`);
-    process.exitCode = error.exitCode;
+  if (error instanceof CommandFailed || error instanceof ConfigError) {
+    note(`${styled('red', 'heron:', process.stderr)} ${error.message}`);
+    process.exitCode = error instanceof ConfigError ? 2 : error.exitCode;
   } else if (error instanceof CommanderError) {
     process.exitCode = error.exitCode === 0 ? 0 : 2; // commander has said what is wrong
   } else {

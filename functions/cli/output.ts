@@ -21,9 +21,9 @@ export function note(text: string): void {
   process.stderr.write(`${text}\n`);
 }
 
-/** Styled where standard output is a terminal that shows it, and NO_COLOR is not set. */
-export function styled(style: Style, text: string): string {
-  return styleText(style, text, { stream: process.stdout });
+/** Styled where the stream is a terminal that shows it, and NO_COLOR is not set. */
+export function styled(style: Style, text: string, stream: NodeJS.WriteStream = process.stdout): string {
+  return styleText(style, text, { stream });
 }
 
 /** One line that is overwritten, on a terminal only. */
