@@ -50,10 +50,10 @@ const CLIENT_CONFIG = {
     'google.firestore.v1.Firestore': {
       retry_codes: { none: [] },
       methods: {
-        BatchGetDocuments: { timeout_millis: CALL_MS },
-        RunQuery: { timeout_millis: CALL_MS },
-        Commit: { timeout_millis: CALL_MS, retry_codes_name: 'none' },
-        Rollback: { timeout_millis: CALL_MS, retry_codes_name: 'none' },
+        BatchGetDocuments: { timeout_millis: 5_000 },
+        RunQuery: { timeout_millis: 5_000 },
+        Commit: { timeout_millis: 10_000, retry_codes_name: 'none' },
+        Rollback: { timeout_millis: 10_000, retry_codes_name: 'none' },
       },
     },
   },
@@ -62,19 +62,23 @@ const CLIENT_CONFIG = {
 /** gRPC's own back-off grows to two minutes: Firestore may be back long before. */
 const CHANNEL_OPTIONS = { 'grpc.max_reconnect_backoff_ms': 5_000 };
 
+/** A client, and the calls that it has not ended yet, whether anybody waits for them or not. */
+type Connection = { readonly db: Firestore; readonly calls: Set<Promise<unknown>> };
+
 /** The event log and the end users' states in Firestore: `events/{event_id}` and `end_users/{heron_id}`. */
 export class FirestoreStore implements Store {
   readonly #config: StoreConfig;
   readonly #now: () => number;
   readonly #callMs: number;
-  #db: Firestore;
+  /** None once the store is closed. */
+  #connection: Connection | null;
 
   /** @param callMs after this a call is given up. */
   constructor(config: StoreConfig, now: () => number, callMs = CALL_MS) {
     this.#config = config;
     this.#now = now;
     this.#callMs = callMs;
-    this.#db = this.#connect();
+    this.#connection = this.#connect();
   }
 
   async append(events: readonly HeronEvent[]): Promise<readonly Appended[]> {
@@ -133,9 +137,11 @@ export class FirestoreStore implements Store {
 
   /** @throws Unprocessable where Firestore refuses what is written, as it would every time. */
   async #write<T>(work: (db: Firestore, transaction: Transaction) => Promise<T>): Promise<T> {
+    const end = performance.now() + this.#callMs;
     let written = false;
     const attempt = async (db: Firestore, transaction: Transaction): Promise<T> => {
       written = false;
+      if (performance.now() > end) throw new Error('Nobody waits for this any more.');
       const result = await work(db, transaction);
       written = true;
       return result;
@@ -155,28 +161,33 @@ export class FirestoreStore implements Store {
    * Makes a call, and gives up when it takes too long: the connection is then taken for half-open, which neither gRPC
    * nor TCP notices for minutes, and later calls get a new one. What is on its way on the old one may still arrive.
    */
-  async #call<T>(work: (db: Firestore) => Promise<T>): Promise<T> {
-    const db = this.#db;
+  async #call<T>(begin: (db: Firestore) => Promise<T>): Promise<T> {
+    const connection = this.#connection;
+    if (connection === null) throw new Error('The store is closed.');
+    const call = begin(connection.db);
+    connection.calls.add(call);
+    const done = () => connection.calls.delete(call);
+    call.then(done, done);
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => {
-        this.#replace(db);
+        this.#replace(connection);
         reject(new Error(`Firestore did not answer within ${this.#callMs} ms.`));
       }, this.#callMs);
     });
-    return Promise.race([work(db), late]).finally(() => clearTimeout(timer));
+    return Promise.race([call, late]).finally(() => clearTimeout(timer));
   }
 
   /** Only the first of many calls that missed their time on a connection replaces it. */
-  #replace(db: Firestore): void {
-    if (this.#db !== db) return;
-    this.#db = this.#connect();
-    // Not at once: it may only have been slow, with other calls about to end.
-    setTimeout(() => db.terminate().catch(() => {}), this.#callMs).unref();
+  #replace(connection: Connection): void {
+    if (this.#connection !== connection) return;
+    this.#connection = this.#connect();
+    disconnect(connection).catch(() => {});
   }
 
-  #connect(): Firestore {
-    return new Firestore({ ...this.#config, clientConfig: CLIENT_CONFIG, ...CHANNEL_OPTIONS });
+  #connect(): Connection {
+    const db = new Firestore({ ...this.#config, clientConfig: CLIENT_CONFIG, ...CHANNEL_OPTIONS });
+    return { db, calls: new Set() };
   }
 
   async endUser(heronId: string): Promise<EndUser | null> {
@@ -212,8 +223,16 @@ export class FirestoreStore implements Store {
   }
 
   async close(): Promise<void> {
-    await this.#db.terminate();
+    const connection = this.#connection;
+    this.#connection = null;
+    if (connection !== null) await disconnect(connection);
   }
+}
+
+/** Only when its calls have ended: one that the terminated client would retry is an unhandled rejection in there. */
+async function disconnect({ db, calls }: Connection): Promise<void> {
+  await Promise.allSettled(calls);
+  await db.terminate();
 }
 
 /** The state that the next event is folded into; one of another fold is recomputed from the log. */

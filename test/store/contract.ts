@@ -365,7 +365,7 @@ const histories = fc.record({
     ),
     { minLength: 1, maxLength: 6 },
   ),
-  order: fc.array(fc.nat(5), { minLength: 1, maxLength: 12 }),
+  order: fc.array(fc.nat(5), { minLength: 1, maxLength: 8 }),
   sizes: fc.array(fc.integer({ min: 1, max: 4 }), { minLength: 1, maxLength: 4 }),
 });
 
