@@ -1,4 +1,3 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import { fitsPubSub, MAX_MESSAGE_BYTES, type Publisher, TopicNotFound } from '../bus/bus.ts';
 import { UNROUTED } from '../bus/topology.ts';
 import { eventOf } from '../events/event.ts';
@@ -6,8 +5,8 @@ import { toMessage } from '../events/message.ts';
 import { instantOf } from '../heron/instant.ts';
 import { isSignatureShaped, SIGNATURE_HEADER, verify } from '../heron/signature.ts';
 import { isHeronTopic } from '../heron/topics.ts';
-import { answer, answerProblem, readBody } from '../http.ts';
-import { describe, type Log, type LogFields, traceOf } from '../log.ts';
+import { answer, answerProblem, answerUnavailable, type Handler, readBody } from '../http.ts';
+import { describe, type Log, type LogFields, type Severity, traceOf } from '../log.ts';
 import type { Secrets } from './secrets.ts';
 
 export type IngestDependencies = {
@@ -22,74 +21,85 @@ export type IngestDependencies = {
 /** From arrival. Heron gives up after 10 s, a cold start's queueing included. */
 const BODY_MS = 5_000;
 const DURABLE_MS = 6_000;
-/** Heron's first retry comes a minute after a failure. */
-const RETRY_AFTER = { 'Retry-After': '60' };
+
+type Refusal = {
+  readonly status: number;
+  readonly title: string;
+  readonly detail: string;
+  readonly outcome: string;
+  readonly severity?: Severity;
+  readonly headers?: Readonly<Record<string, string>>;
+};
+
+const NOT_POST: Refusal = {
+  status: 405,
+  title: 'Method Not Allowed',
+  detail: 'Webhooks are sent with POST.',
+  outcome: 'method_not_allowed',
+  headers: { Allow: 'POST' },
+};
+const ENCODED: Refusal = {
+  status: 415,
+  title: 'Unsupported Media Type',
+  detail: 'Send the body as it is, without Content-Encoding.',
+  outcome: 'encoding_refused',
+  headers: { 'Accept-Encoding': 'identity' },
+};
+/** The same whether the signature is missing or wrong. */
+const UNAUTHORIZED: Refusal = {
+  status: 401,
+  title: 'Unauthorized',
+  detail: 'The Heron-Signature header is missing or does not match the body.',
+  outcome: 'rejected',
+  headers: { 'WWW-Authenticate': 'Heron-Signature' },
+};
+const TOO_LARGE: Refusal = {
+  status: 413,
+  title: 'Content Too Large',
+  detail: `Pub/Sub takes ${MAX_MESSAGE_BYTES} bytes a message, attributes included.`,
+  outcome: 'too_large',
+  severity: 'ERROR',
+};
+const TIMED_OUT: Refusal = {
+  status: 408,
+  title: 'Request Timeout',
+  detail: `The body did not arrive within ${BODY_MS / 1000} s.`,
+  outcome: 'timed_out',
+};
 
 /**
  * The webhook: answers 2xx only once Pub/Sub has the event. What Heron signed is published whatever it says; what Heron
  * did not sign is refused as early as can be told.
  */
-export function ingest({ publisher, secrets, log, now, projectId }: IngestDependencies) {
-  return async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
-    const arrived = now();
-    const left = () => arrived + DURABLE_MS - now();
+export function ingest({ publisher, secrets, log, now, projectId }: IngestDependencies): Handler {
+  return async (request, response) => {
+    // Not `now`: a clock may be set back, and deadlines with it.
+    const arrived = performance.now();
+    const elapsed = () => Math.round(performance.now() - arrived);
+    const left = () => DURABLE_MS - elapsed();
+    const received_at = instantOf(now());
     const trace = traceOf(request.headers, projectId);
-    const done = (severity: Parameters<Log>[0], message: string, fields: LogFields) =>
-      log(severity, message, { ...fields, milliseconds: now() - arrived, trace });
+    const done = (severity: Severity, message: string, fields: LogFields) =>
+      log(severity, message, { ...fields, milliseconds: elapsed(), trace });
     const refuse = (
-      status: number,
-      title: string,
-      detail: string,
-      fields: LogFields & { outcome: string },
-      headers = {},
+      { status, title, detail, outcome, severity = 'WARNING', headers = {} }: Refusal,
+      fields?: LogFields,
     ) => {
-      done(status === 413 || status === 503 ? 'ERROR' : 'WARNING', `${title}: ${detail}`, {
-        ...fields,
-        http_status: status,
-      });
+      done(severity, `${title}: ${detail}`, { ...fields, outcome, http_status: status });
       answerProblem(response, status, title, detail, { headers });
     };
-    const unauthorized = () =>
-      refuse(
-        401,
-        'Unauthorized',
-        'The Heron-Signature header is missing or does not match the body.',
-        {
-          outcome: 'rejected',
-        },
-        { 'WWW-Authenticate': 'Heron-Signature' },
-      );
 
-    if (request.method !== 'POST')
-      return refuse(
-        405,
-        'Method Not Allowed',
-        'Webhooks are sent with POST.',
-        { outcome: 'method_not_allowed' },
-        {
-          Allow: 'POST',
-        },
-      );
-    if (request.headers['content-encoding'] !== undefined)
-      return refuse(415, 'Unsupported Media Type', 'Send the body as it is, without Content-Encoding.', {
-        outcome: 'encoding_refused',
-      });
+    if (request.method !== 'POST') return refuse(NOT_POST);
+    if (request.headers['content-encoding'] !== undefined) return refuse(ENCODED);
     const signature = request.headers[SIGNATURE_HEADER];
-    if (typeof signature !== 'string' || !isSignatureShaped(signature)) return unauthorized();
+    if (typeof signature !== 'string' || !isSignatureShaped(signature)) return refuse(UNAUTHORIZED);
 
-    const tooLarge = (bytes: number) =>
-      refuse(413, 'Content Too Large', `Pub/Sub takes ${MAX_MESSAGE_BYTES} bytes a message.`, {
-        outcome: 'too_large',
-        bytes,
-      });
     const body = await readBody(request, MAX_MESSAGE_BYTES, BODY_MS);
     switch (body.kind) {
       case 'too_large':
-        return tooLarge(body.bytes);
+        return refuse(TOO_LARGE, { bytes: body.bytes });
       case 'timed_out':
-        return refuse(408, 'Request Timeout', `The body did not arrive within ${BODY_MS} ms.`, {
-          outcome: 'timed_out',
-        });
+        return refuse(TIMED_OUT);
       case 'client_left':
         return done('WARNING', 'The client left before it had sent its body.', { outcome: 'client_left' });
       case 'complete':
@@ -98,49 +108,41 @@ export function ingest({ publisher, secrets, log, now, projectId }: IngestDepend
         body satisfies never;
     }
     const { bytes } = body;
-    if (!(await secrets.some((known) => verify(bytes, signature, known)))) return unauthorized();
+    if (!(await secrets.some((known) => verify(bytes, signature, known)))) return refuse(UNAUTHORIZED);
 
-    const event = eventOf(bytes, instantOf(arrived));
-    const message = toMessage(event);
-    if (!fitsPubSub(message)) return tooLarge(bytes.byteLength);
-
+    const event = eventOf(bytes, received_at);
     const { topic, event_id, heron_id, undocumented } = event;
     const ids = { topic, event_id, heron_id, bytes: bytes.byteLength };
-    const why = undocumented ?? (topic !== null && isHeronTopic(topic) ? null : 'Heron does not document the topic');
+    const message = toMessage(event);
+    if (!fitsPubSub(message)) return refuse(TOO_LARGE, ids);
+
+    const published = (severity: Severity, text: string, outcome: string) => {
+      done(severity, text, { ...ids, outcome, http_status: 200 });
+      answer(response, 200);
+    };
+    let why = undocumented ?? (topic !== null && isHeronTopic(topic) ? null : 'Heron does not document the topic');
     try {
       if (why === null && topic !== null) {
         try {
           await publisher.publish(topic, message, left());
-          done('INFO', 'published', { ...ids, outcome: 'published', http_status: 200 });
-          return answer(response, 200);
+          return published('INFO', 'published', 'published');
         } catch (error) {
           if (!(error instanceof TopicNotFound)) throw error;
-          log('ERROR', `${error.message} Apply the Terraform module: it makes a topic for each of Heron's.`, {
-            ...ids,
-            outcome: 'topic_missing',
-            trace,
-          });
+          why = 'its topic does not exist';
+          const advice = "Apply the Terraform module: it makes a topic for each of Heron's.";
+          log('ERROR', `${error.message} ${advice}`, { ...ids, outcome: 'topic_missing', trace });
         }
       }
       await publisher.publish(UNROUTED, message, left());
-      done('WARNING', `published to ${UNROUTED}: ${why ?? 'its topic does not exist'}`, {
-        ...ids,
-        outcome: 'unrouted',
-        http_status: 200,
-      });
-      return answer(response, 200);
+      published('WARNING', `published to ${UNROUTED}: ${why}`, 'unrouted');
     } catch (error) {
-      refuse(
-        503,
-        'Service Unavailable',
-        'The event could not be made durable. Send it again later.',
-        {
-          ...ids,
-          outcome: 'unavailable',
-          error: error instanceof TopicNotFound ? error.message : describe(error),
-        },
-        RETRY_AFTER,
-      );
+      done('ERROR', 'The event could not be made durable. Heron sends it again.', {
+        ...ids,
+        outcome: 'unavailable',
+        http_status: 503,
+        error: error instanceof TopicNotFound ? error.message : describe(error),
+      });
+      answerUnavailable(response, 'The event could not be made durable. Send it again later.');
     }
   };
 }

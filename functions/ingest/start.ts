@@ -1,5 +1,6 @@
 import { GooglePublisher } from '../bus/google.ts';
 import { busConfig, secretSource } from '../config.ts';
+import { guarded } from '../http.ts';
 import type { Log } from '../log.ts';
 import { ingest } from './ingest.ts';
 import { Secrets } from './secrets.ts';
@@ -8,11 +9,10 @@ import { Secrets } from './secrets.ts';
 export function start(env: NodeJS.ProcessEnv, log: Log) {
   const source = secretSource(env);
   const config = busConfig(env);
-  const now = Date.now;
   const publisher = new GooglePublisher(config);
-  const secrets = new Secrets(source, log, now);
+  const secrets = new Secrets(source, log, () => performance.now());
   return {
-    handler: ingest({ publisher, secrets, log, now, projectId: config.projectId }),
+    handler: guarded(ingest({ publisher, secrets, log, now: Date.now, projectId: config.projectId }), log),
     close: () => publisher.close(),
   };
 }
