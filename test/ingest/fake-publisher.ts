@@ -1,0 +1,27 @@
+import { type Message, type Publisher, TopicNotFound } from '../../functions/bus/bus.ts';
+
+/** A publisher that remembers, and fails as it is told to. */
+export class FakePublisher implements Publisher {
+  readonly published: { readonly topic: string; readonly message: Message }[] = [];
+  readonly missing = new Set<string>();
+  /** The time each publish was given. */
+  readonly timeouts: number[] = [];
+  pending = 0;
+  failure: Error | 'hang' | undefined;
+
+  async publish(topic: string, message: Message, timeoutMs: number): Promise<string> {
+    this.timeouts.push(timeoutMs);
+    if (this.missing.has(topic)) throw new TopicNotFound(topic);
+    if (this.failure === 'hang') {
+      this.pending += 1;
+      await new Promise((resolve) => setTimeout(resolve, timeoutMs));
+      this.pending -= 1;
+      throw Object.assign(new Error('late'), { code: 4, details: 'Deadline exceeded' });
+    }
+    if (this.failure !== undefined) throw this.failure;
+    this.published.push({ topic, message });
+    return String(this.published.length);
+  }
+
+  async close(): Promise<void> {}
+}
