@@ -1,9 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Message, Publisher } from '../bus/bus.ts';
+import type { Publisher } from '../bus/bus.ts';
+import { toDeadLetter } from '../bus/dead-letters.ts';
 import { deadLetterTopic } from '../bus/topology.ts';
 import { concernsEndUser, type HeronEvent, Unprocessable } from '../events/event.ts';
 import { fromMessage, type Pushed, parsePush } from '../events/message.ts';
-import { rfc3339 } from '../heron/instant.ts';
 import { answer, answerProblem, readBody } from '../http.ts';
 import { describe, type Log, type LogFields, type Severity, traceOf } from '../log.ts';
 import type { Appended, Store } from '../store/store.ts';
@@ -73,7 +73,10 @@ export function projector({ publisher, store, log, now, projectId }: ProjectorDe
         });
       } catch (error) {
         if (!(error instanceof Unprocessable)) throw error;
-        await publisher.publish(deadLetterTopic(PROJECTOR), deadLetter(body.bytes, pushed, error.message), left());
+        // The message as it came, or where it is none the request's body.
+        const message = pushed?.message ?? { data: body.bytes, attributes: {} };
+        const dead = toDeadLetter(message, { ...pushed, subscriber: PROJECTOR, reason: error.message });
+        await publisher.publish(deadLetterTopic(PROJECTOR), dead, left());
         const cause = error.cause === undefined ? {} : { error: describe(error.cause) };
         done('ERROR', `dead-lettered: ${error.message}`, 200, {
           ...ids,
@@ -88,19 +91,6 @@ export function projector({ publisher, store, log, now, projectId }: ProjectorDe
       answerProblem(response, 503, 'Service Unavailable', 'The event could not be recorded now. Send it again.');
     }
   };
-}
-
-/** The message as it came, or where it is none the request's body, with the reason and where it came from. */
-function deadLetter(body: Buffer, pushed: Pushed | undefined, reason: string): Message {
-  const { message, messageId, publishTime, subscription } = pushed ?? {};
-  const why: Record<string, string> = {
-    dead_letter_reason: reason,
-    dead_letter_subscriber: PROJECTOR,
-    ...(messageId ? { dead_letter_message_id: messageId } : {}),
-    ...(subscription ? { dead_letter_subscription: subscription } : {}),
-    ...(publishTime ? { dead_letter_publish_time: rfc3339(publishTime) } : {}),
-  };
-  return { data: message?.data ?? body, attributes: { ...message?.attributes, ...why } };
 }
 
 /** @param work is told by the signal when its time is out and nobody waits for it any more. */
