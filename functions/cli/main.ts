@@ -46,6 +46,39 @@ program
   .option(...JSON_FLAG)
   .action(async (id: string, options) => finish((await import('./status.ts')).status(id, options)));
 
+const deadLetters = program
+  .command('dead-letters')
+  .description('what a subscriber could never process: read it, send it again, or discard it')
+  .addHelpText(
+    'after',
+    "\nAn ID is a dead letter's or an event's. One that somebody else looks at meanwhile may not be seen.",
+  );
+const deadLettersCommand = (nameAndArguments: string) =>
+  deadLetters
+    .command(nameAndArguments)
+    .option('--subscriber <name>', 'whose', 'projector')
+    .option('--project <id>', 'the Google Cloud project; else GOOGLE_CLOUD_PROJECT')
+    .option(...JSON_FLAG);
+deadLettersCommand('list')
+  .description('each with its reason; leaves them where they are')
+  .action(async (options) => finish((await import('./dead-letters.ts')).list(options, process.env)));
+deadLettersCommand('show <id...>')
+  .description('the whole of it, attributes and body')
+  .action(async (ids: string[], options) =>
+    finish((await import('./dead-letters.ts')).show(ids, options, process.env)),
+  );
+deadLettersCommand('redrive [id...]')
+  .description('send it to its subscriber again, to no other')
+  .option('--all', 'all there are', false)
+  .action(async (ids: string[], options) =>
+    finish((await import('./dead-letters.ts')).redrive(ids, options, process.env)),
+  );
+deadLettersCommand('discard <id...>')
+  .description('take it away for good')
+  .action(async (ids: string[], options) =>
+    finish((await import('./dead-letters.ts')).discard(ids, options, process.env)),
+  );
+
 try {
   await program.parseAsync();
 } catch (error) {
