@@ -1,0 +1,143 @@
+# How an event reaches a service. The projector is a subscriber like any other.
+locals {
+  subscribers = merge(
+    { for name, subscriber in var.subscribers : name => merge(subscriber, {
+      kind          = subscriber.push_endpoint != null ? "push" : subscriber.bigquery_table != null ? "bigquery" : "pull"
+      push_audience = try(coalesce(subscriber.push_audience, subscriber.push_endpoint), null)
+    }) },
+    {
+      projector = {
+        kind                  = "push"
+        topics                = ["*", "unrouted"]
+        filter                = null
+        push_endpoint         = google_cloudfunctions2_function.projector.service_config[0].uri
+        push_audience         = google_cloudfunctions2_function.projector.service_config[0].uri
+        pull_members          = []
+        bigquery_table        = null
+        ack_deadline_seconds  = null
+        alert_unacked_minutes = 30
+      }
+    },
+  )
+
+  kinds = { for kind in ["bigquery", "pull", "push"] : kind => toset([for name, subscriber in local.subscribers : name if subscriber.kind == kind]) }
+
+  # A subscription for each subscriber and topic, and one for what is sent again to that subscriber alone.
+  subscriptions = merge([for name, subscriber in local.subscribers : merge(
+    { for topic in distinct(flatten([for topic in subscriber.topics : topic == "*" ? local.heron_topics : [topic]])) :
+      "${name}.${topic}" => { subscriber = name, topic = google_pubsub_topic.event[topic].name }
+    },
+    { "replay.${name}" = { subscriber = name, topic = google_pubsub_topic.replay[name].name } },
+  )]...)
+
+  pull_grants = merge([for key, subscription in local.subscriptions : {
+    for member in local.subscribers[subscription.subscriber].pull_members : "${key} ${member}" => { subscription = key, member = member }
+  } if contains(local.kinds.pull, subscription.subscriber)]...)
+
+  # project.dataset.table
+  tables = { for name in local.kinds.bigquery : name => split(".", local.subscribers[name].bigquery_table) }
+}
+
+# Who Pub/Sub pushes or writes as. Whoever pulls comes with an identity of its own.
+resource "google_service_account" "subscriber" {
+  for_each = setunion(local.kinds.bigquery, local.kinds.push)
+
+  account_id   = "${var.prefix}sub-${each.value}"
+  display_name = "Pub/Sub, delivering to ${each.value}"
+
+  depends_on = [google_project_service.api]
+}
+
+resource "google_pubsub_subscription" "subscriber" {
+  for_each = local.subscriptions
+
+  name                       = "${var.prefix}${each.key}"
+  topic                      = each.value.topic
+  filter                     = local.subscribers[each.value.subscriber].filter
+  ack_deadline_seconds       = coalesce(local.subscribers[each.value.subscriber].ack_deadline_seconds, local.delivery.ack_deadline_seconds)
+  message_retention_duration = "604800s"
+
+  expiration_policy {
+    ttl = "" # never: it would vanish after 31 idle days
+  }
+
+  retry_policy {
+    minimum_backoff = "${local.delivery.minimum_backoff_seconds}s"
+    maximum_backoff = "${local.delivery.maximum_backoff_seconds}s"
+  }
+
+  dead_letter_policy {
+    dead_letter_topic     = "projects/${var.project_id}/topics/${google_pubsub_topic.dead_letter[each.value.subscriber].name}"
+    max_delivery_attempts = local.delivery.max_delivery_attempts
+  }
+
+  dynamic "push_config" {
+    for_each = contains(local.kinds.push, each.value.subscriber) ? [local.subscribers[each.value.subscriber]] : []
+
+    content {
+      push_endpoint = push_config.value.push_endpoint
+
+      oidc_token {
+        audience              = push_config.value.push_audience
+        service_account_email = google_service_account.subscriber[each.value.subscriber].email
+      }
+    }
+  }
+
+  dynamic "bigquery_config" {
+    for_each = contains(local.kinds.bigquery, each.value.subscriber) ? [local.subscribers[each.value.subscriber]] : []
+
+    content {
+      table                 = bigquery_config.value.bigquery_table
+      service_account_email = google_service_account.subscriber[each.value.subscriber].email
+      write_metadata        = true # subscription_name, message_id, publish_time and attributes, beside data
+    }
+  }
+
+  # Pub/Sub checks at once that it may write the table.
+  depends_on = [google_bigquery_table_iam_member.subscriber, google_service_account_iam_member.pubsub_agent]
+}
+
+resource "google_pubsub_subscription_iam_member" "puller" {
+  for_each = local.pull_grants
+
+  subscription = google_pubsub_subscription.subscriber[each.value.subscription].name
+  role         = "roles/pubsub.subscriber"
+  member       = each.value.member
+
+  lifecycle {
+    replace_triggered_by = [terraform_data.pulled[each.key]]
+  }
+}
+
+# A subscription that is made anew (its filter cannot be changed) forgets its grants.
+resource "terraform_data" "pulled" {
+  for_each = local.pull_grants
+
+  triggers_replace = google_pubsub_subscription.subscriber[each.value.subscription].id
+}
+
+resource "google_bigquery_table_iam_member" "subscriber" {
+  for_each = local.tables
+
+  project    = each.value[0]
+  dataset_id = each.value[1]
+  table_id   = each.value[2]
+  role       = "roles/bigquery.dataEditor"
+  member     = "serviceAccount:${google_service_account.subscriber[each.key].email}"
+}
+
+# Pub/Sub acts as the subscriber's account: an identity token is enough to push, writing a table takes an access token.
+# In projects made since April 2021 its agent may do so anyway.
+resource "google_service_account_iam_member" "pubsub_agent" {
+  for_each = merge(
+    { for name in local.kinds.bigquery : name => "roles/iam.serviceAccountTokenCreator" },
+    { for name in local.kinds.push : name => "roles/iam.serviceAccountOpenIdTokenCreator" },
+  )
+
+  service_account_id = google_service_account.subscriber[each.key].name
+  role               = each.value
+  member             = local.pubsub_agent
+
+  depends_on = [google_pubsub_subscription.dead_letter]
+}
