@@ -1,0 +1,175 @@
+# Heron tries again 1, 5 and 15 minutes after a failure, so its last attempt comes 21 minutes after the first, and what
+# fails then is lost to it. Google shows a request some 2 minutes late: windows here are short enough to leave a person
+# more than half of those 21 minutes. PromQL, for a condition on a metric that has no data yet is refused otherwise.
+locals {
+  ingest_refusing     = format(local.promql.request, "ingest", ",response_code=~\"5..|408|429\"")
+  ingest_accepting    = format(local.promql.request, "ingest", ",response_code_class=\"2xx\"")
+  ingest_rejected     = format(local.promql.ingest, ",outcome=\"rejected\"")
+  ingest_unrouted     = format(local.promql.ingest, ",outcome=\"unrouted\"")
+  notification_places = concat(sort(var.notification_channels), [for channel in google_monitoring_notification_channel.email : channel.name])
+
+  alerts = merge(
+    {
+      ingest-down = {
+        severity = "CRITICAL"
+        title    = "ingest accepts nothing: Heron gives up 21 minutes after its first attempt"
+        query    = "sum(increase(${local.ingest_refusing}[5m])) > 1 unless sum(increase(${local.ingest_accepting}[5m])) > 0"
+        meaning  = "At least two attempts failed within 5 minutes and none succeeded. Each webhook is lost to us 21 minutes after its first attempt, until somebody has Heron send it again."
+        what     = "Read ingest's log for the outcome. `unavailable`: Pub/Sub does not take the events (status.cloud.google.com, ingest's right to publish, quota). Nothing logged at all: the function does not start, or all instances are taken; go back to the revision before (Cloud Run, Manage traffic) or raise max_instances. Afterwards ask Heron to resend what failed."
+      }
+      ingest-errors = {
+        severity = "ERROR"
+        title    = "ingest answers 5xx"
+        query    = "sum(increase(${local.ingest_refusing}[10m])) > 1 and sum(increase(${local.ingest_refusing}[10m])) > 0.01 * sum(increase(${format(local.promql.request, "ingest", "")}[10m]))"
+        meaning  = "More than one request in a hundred is refused. Heron's retries still bring them; each spends one of its three."
+        what     = "As for \"ingest accepts nothing\", with more time. `timed_out` is Heron's body coming too slowly, and not ours to mend."
+      }
+      ingest-secret = {
+        severity = "ERROR"
+        title    = "ingest refuses every signature"
+        query    = "sum(increase(${local.ingest_rejected}[10m])) > 2 unless sum(increase(${local.ingest_accepting}[10m])) > 0"
+        meaning  = "Requests come, none of them signed with our secret. Either strangers knock while Heron is quiet, or the secret is not the one Heron uses, and then its webhooks are lost 21 minutes after their first attempt."
+        what     = "If the secret was set or rotated lately: add a version with the old and the new secret, one a line. Nothing needs a deployment."
+      }
+      unauthorized = {
+        severity = "WARNING"
+        title    = "401s above usual"
+        query    = "sum(increase(${local.ingest_rejected}[10m])) > ${var.alert_unauthorized} and sum(increase(${local.ingest_rejected}[10m])) > 3 * sum(increase(${local.ingest_rejected}[12h])) / 72"
+        meaning  = "Somebody sends what Heron did not sign, three times as much as in the last 12 hours. It reaches nothing, but takes ingest's instances."
+        what     = "If webhooks are accepted meanwhile, it is abuse: look at the callers' addresses in Cloud Run's request log, and put Cloud Armor in front if it lasts. If none are, see \"ingest refuses every signature\"."
+      }
+      unrouted = {
+        severity = "WARNING"
+        title    = "Heron sends what we have no topic for"
+        query    = "sum(increase(${local.ingest_unrouted}[10m])) > 0"
+        meaning  = "A topic that is not in topics.json, or a body that is not the documented shape. Nothing is lost: it is published to ${var.prefix}unrouted, and in the log."
+        what     = "Read the topic in ingest's log. Add it to functions/heron/topics.json and apply."
+      }
+    },
+    var.alert_silence_hours == null ? {} : {
+      silence = {
+        severity = "ERROR"
+        title    = "No webhook for ${var.alert_silence_hours} hours"
+        query    = "absent(sum(increase(${local.ingest_accepting}[${var.alert_silence_hours}h])) > 0)"
+        meaning  = "Nothing failed; nothing came. Heron's registration may be switched off, or point elsewhere. A new installation is silent until its first webhook."
+        what     = "Send a signed test. If it is accepted, ask Heron for the webhook's registration and its failed deliveries. If so little is normal, raise alert_silence_hours or set it to null."
+      }
+    },
+  )
+}
+
+resource "google_monitoring_notification_channel" "email" {
+  for_each = var.alert_emails
+
+  display_name = "${var.prefix}heron: ${each.value}"
+  type         = "email"
+  labels       = { email_address = each.value }
+
+  depends_on = [google_project_service.api]
+}
+
+resource "google_monitoring_alert_policy" "path" {
+  for_each = local.alerts
+
+  display_name          = "${var.prefix}heron: ${each.value.title}"
+  combiner              = "OR"
+  severity              = each.value.severity
+  notification_channels = local.notification_places
+  user_labels           = local.labels
+
+  conditions {
+    display_name = each.value.title
+
+    condition_prometheus_query_language {
+      query                     = each.value.query
+      duration                  = "0s"
+      evaluation_interval       = "30s"
+      disable_metric_validation = true
+    }
+  }
+
+  documentation {
+    content = "${each.value.meaning}\n\n${each.value.what}"
+  }
+
+  depends_on = [google_logging_metric.outcome]
+}
+
+# What ingest refuses for its size no retry will bring.
+resource "google_monitoring_alert_policy" "too_large" {
+  display_name          = "${var.prefix}heron: a webhook is too large for Pub/Sub"
+  combiner              = "OR"
+  severity              = "WARNING"
+  notification_channels = local.notification_places
+  user_labels           = local.labels
+
+  conditions {
+    display_name = "too_large"
+
+    condition_matched_log {
+      filter = "${local.logged.ingest} AND jsonPayload.outcome=\"too_large\""
+    }
+  }
+
+  alert_strategy {
+    auto_close = "86400s"
+
+    notification_rate_limit {
+      period = "3600s"
+    }
+  }
+
+  documentation {
+    content = "A body of over 10 MB, the most Pub/Sub takes, was answered 413 and dropped; Heron's retries will fare no better. It may also be a stranger's: so large a body is not read, and its signature not checked.\n\nAsk Heron's API for failed deliveries at that time, and take the payload from there."
+  }
+
+  depends_on = [google_project_service.api]
+}
+
+# A subscriber has its own: dead letters, or events that wait too long.
+resource "google_monitoring_alert_policy" "subscriber" {
+  for_each = local.subscribers
+
+  display_name          = "${var.prefix}heron: ${each.key} does not get its events"
+  combiner              = "OR"
+  severity              = "ERROR"
+  notification_channels = local.notification_places
+  user_labels           = local.labels
+
+  conditions {
+    display_name = "${each.key} has dead letters"
+
+    condition_threshold {
+      filter          = "resource.type = \"pubsub_subscription\" AND resource.labels.subscription_id = \"${google_pubsub_subscription.dead_letter[each.key].name}\" AND metric.type = \"pubsub.googleapis.com/subscription/num_undelivered_messages\""
+      comparison      = "COMPARISON_GT"
+      threshold_value = 0
+      duration        = "0s"
+
+      aggregations {
+        alignment_period   = "60s"
+        per_series_aligner = "ALIGN_MAX"
+      }
+    }
+  }
+
+  conditions {
+    display_name = "${each.key}'s oldest event waits for more than ${each.value.alert_unacked_minutes} minutes"
+
+    condition_threshold {
+      filter          = "resource.type = \"pubsub_subscription\" AND resource.labels.subscription_id = monitoring.regex.full_match(\"${var.prefix}(${each.key}[.].+|replay[.]${each.key})\") AND metric.type = \"pubsub.googleapis.com/subscription/oldest_unacked_message_age\""
+      comparison      = "COMPARISON_GT"
+      threshold_value = each.value.alert_unacked_minutes * 60
+      duration        = "120s"
+
+      aggregations {
+        alignment_period     = "60s"
+        per_series_aligner   = "ALIGN_MAX"
+        cross_series_reducer = "REDUCE_MAX"
+      }
+    }
+  }
+
+  documentation {
+    content = "Dead letters: ${each.key} refused an event ${local.delivery.max_delivery_attempts} times${each.key == "projector" ? ", or the projector knows that it can never succeed" : ""}. They wait in ${var.prefix}dead-letter.${each.key} for 31 days, and block nothing. Read them, mend the cause, send them again to ${var.prefix}replay.${each.key}, which reaches ${each.key} alone.\n\nWaiting: ${each.key} refuses, is too slow, or is not there. Look at its log and its error rate; events are kept for 7 days, and each is tried for some 16 hours before it is a dead letter."
+  }
+}
