@@ -1,0 +1,2 @@
+# All that is needed.
+project_id = "my-project"

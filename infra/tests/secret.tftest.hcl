@@ -1,0 +1,101 @@
+# The secret goes to Secret Manager and nowhere else.
+mock_provider "archive" {}
+
+mock_provider "google" {
+  source          = "./tests/mocks"
+  override_during = plan
+}
+
+variables {
+  project_id          = "my-project"
+  heron_shared_secret = "sec_old\nsec_new"
+}
+
+run "given" {
+  command = plan
+
+  assert {
+    condition     = google_secret_manager_secret_version.heron.secret_data == null && google_secret_manager_secret_version.heron.secret_data_wo == null
+    error_message = "the secret is in no plan and no state"
+  }
+
+  assert {
+    condition     = google_secret_manager_secret_version.heron.secret_data_wo_version == 1 && google_secret_manager_secret_version.heron.deletion_policy == "ABANDON"
+    error_message = "it is written once, and its version never destroyed"
+  }
+
+  assert {
+    condition = alltrue([for function in [google_cloudfunctions2_function.ingest, google_cloudfunctions2_function.projector, google_cloudfunctions2_function.query] :
+    length(function.service_config[0].secret_environment_variables) == 0 && !strcontains(jsonencode(function.service_config[0].environment_variables), "sec_")])
+    error_message = "no function has the secret in its environment"
+  }
+
+  assert {
+    condition = alltrue([for volume in google_cloudfunctions2_function.ingest.service_config[0].secret_volumes : alltrue([
+      volume.secret == "heron-shared-secret",
+      volume.versions[0].version == "latest",
+      "${volume.mount_path}/${volume.versions[0].path}" == google_cloudfunctions2_function.ingest.service_config[0].environment_variables.HERON_SHARED_SECRET_FILE,
+    ])]) && length(google_cloudfunctions2_function.ingest.service_config[0].secret_volumes) == 1
+    error_message = "ingest finds the newest version where HERON_SHARED_SECRET_FILE says"
+  }
+
+  assert {
+    condition     = length(google_cloudfunctions2_function.projector.service_config[0].secret_volumes) + length(google_cloudfunctions2_function.query.service_config[0].secret_volumes) == 0
+    error_message = "no other function has the secret"
+  }
+}
+
+run "not_given" {
+  command = plan
+
+  variables {
+    heron_shared_secret = null
+  }
+
+  assert {
+    condition     = google_secret_manager_secret_version.heron.secret_data_wo_version == 1
+    error_message = "an apply without the secret plans the same version: nothing is written again"
+  }
+}
+
+run "placeholder_for_a_new_secret_only" {
+  command = plan
+
+  variables {
+    heron_shared_secret = null
+  }
+
+  override_resource {
+    target          = google_secret_manager_secret.heron
+    override_during = plan
+    values          = { create_time = "2999-01-01T00:00:00Z" }
+  }
+
+  assert {
+    condition     = local.secret_is_new
+    error_message = "the apply that makes the secret writes a placeholder, so that functions can be deployed"
+  }
+}
+
+run "no_placeholder_for_an_old_secret" {
+  command = plan
+
+  variables {
+    heron_shared_secret = null
+  }
+
+  assert {
+    condition     = !local.secret_is_new
+    error_message = "a placeholder never follows a real secret"
+  }
+}
+
+run "empty" {
+  command = plan
+
+  variables {
+    heron_shared_secret = " \n"
+  }
+
+  expect_failures = [var.heron_shared_secret]
+}

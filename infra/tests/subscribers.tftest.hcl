@@ -1,0 +1,166 @@
+# How services join, as in examples/production.tfvars.
+mock_provider "archive" {}
+
+mock_provider "google" {
+  source          = "./tests/mocks"
+  override_during = plan
+}
+
+variables {
+  project_id = "my-project"
+}
+
+# The project's number is known to a plan once reading the project has been switched on, as in every apply but the first.
+run "switched_on" {
+  variables {
+    heron_shared_secret = "sec_test"
+  }
+
+  plan_options {
+    target = [google_project_service.resource_manager]
+  }
+}
+
+run "production" {
+  command = plan
+
+  module {
+    source = "./tests/example"
+  }
+
+  variables {
+    name = "production"
+  }
+}
+
+run "subscriptions" {
+  command = plan
+
+  variables {
+    subscribers = run.production.values.subscribers
+  }
+
+  assert {
+    condition = toset(values(google_pubsub_subscription.subscriber)[*].name) == toset(concat(
+      [for topic in concat(jsondecode(file("../functions/heron/topics.json"))[*].topic, ["unrouted"]) : "projector.${topic}"],
+      [for topic in concat(jsondecode(file("../functions/heron/topics.json"))[*].topic, ["unrouted"]) : "warehouse.${topic}"],
+      [for topic in jsondecode(file("../functions/heron/topics.json"))[*].topic : "ledger.${topic}"],
+      ["underwriting.end_user.processed", "underwriting.end_user.reviewed"],
+      ["replay.ledger", "replay.projector", "replay.underwriting", "replay.warehouse"],
+    ))
+    error_message = "each subscriber has a subscription for each of its topics, and one for replays; the projector has all topics and unrouted"
+  }
+
+  assert {
+    condition = alltrue([for key, subscription in google_pubsub_subscription.subscriber :
+      startswith(key, "replay.") ? subscription.topic == key : subscription.topic == join(".", slice(split(".", key), 1, length(split(".", key))))
+    ])
+    error_message = "a subscription's name says what it is subscribed to"
+  }
+
+  assert {
+    condition = alltrue([for key, subscription in google_pubsub_subscription.subscriber : alltrue([
+      subscription.dead_letter_policy[0].dead_letter_topic == "projects/my-project/topics/dead-letter.${split(".", trimprefix(key, "replay."))[0]}",
+      subscription.dead_letter_policy[0].max_delivery_attempts == jsondecode(file("../functions/bus/delivery.json")).max_delivery_attempts,
+      subscription.retry_policy[0].minimum_backoff == "${jsondecode(file("../functions/bus/delivery.json")).minimum_backoff_seconds}s",
+      subscription.retry_policy[0].maximum_backoff == "${jsondecode(file("../functions/bus/delivery.json")).maximum_backoff_seconds}s",
+      subscription.ack_deadline_seconds == jsondecode(file("../functions/bus/delivery.json")).ack_deadline_seconds,
+      subscription.expiration_policy[0].ttl == "",
+    ])])
+    error_message = "every subscription has its subscriber's dead letters, the back-off and the deadline of delivery.json, and never expires"
+  }
+
+  assert {
+    condition = alltrue([for subscriber in ["ledger", "projector", "underwriting", "warehouse"] : alltrue([
+      google_pubsub_topic.dead_letter[subscriber].name == "dead-letter.${subscriber}",
+      google_pubsub_topic.replay[subscriber].name == "replay.${subscriber}",
+      google_pubsub_subscription.dead_letter[subscriber].name == "dead-letter.${subscriber}",
+      google_pubsub_subscription.dead_letter[subscriber].topic == "dead-letter.${subscriber}",
+      google_pubsub_subscription.dead_letter[subscriber].expiration_policy[0].ttl == "",
+      google_pubsub_subscription.dead_letter[subscriber].message_retention_duration == "2678400s",
+      length(google_pubsub_subscription.dead_letter[subscriber].push_config) == 0,
+    ])])
+    error_message = "dead letters wait 31 days in a pull subscription that never expires"
+  }
+
+  assert {
+    condition = (
+      toset(values(google_pubsub_topic_iam_member.pubsub_agent)[*].topic) == toset(values(google_pubsub_topic.dead_letter)[*].name) &&
+      alltrue([for grant in google_pubsub_topic_iam_member.pubsub_agent : grant.role == "roles/pubsub.publisher" && grant.member == local.pubsub_agent]) &&
+      google_project_iam_member.pubsub_agent.role == "roles/pubsub.subscriber" && google_project_iam_member.pubsub_agent.member == local.pubsub_agent
+    )
+    error_message = "Pub/Sub's agent may publish every dead letter, and acknowledge (once for the project) what it forwards"
+  }
+
+  assert {
+    condition = alltrue([for key, subscription in google_pubsub_subscription.subscriber :
+      contains(["projector", "underwriting"], split(".", trimprefix(key, "replay."))[0]) == (length(subscription.push_config) == 1) &&
+      contains(["warehouse"], split(".", trimprefix(key, "replay."))[0]) == (length(subscription.bigquery_config) == 1)
+    ])
+    error_message = "each subscription has its subscriber's destination"
+  }
+
+  assert {
+    condition = alltrue([for key, subscription in google_pubsub_subscription.subscriber : alltrue([for push in subscription.push_config : alltrue([
+      push.oidc_token[0].service_account_email == "sub-${split(".", trimprefix(key, "replay."))[0]}@test",
+      push.oidc_token[0].audience == push.push_endpoint,
+    ])])])
+    error_message = "every push has an identity token of its subscriber's own account, for its endpoint"
+  }
+
+  assert {
+    condition     = alltrue([for key, subscription in google_pubsub_subscription.subscriber : subscription.push_config[0].push_endpoint == google_cloudfunctions2_function.projector.service_config[0].uri if strcontains(key, "projector")])
+    error_message = "the projector is pushed to at its run.app address, which counts as internal"
+  }
+
+  assert {
+    condition     = alltrue([for key, subscription in google_pubsub_subscription.subscriber : (subscription.filter == "attributes.status = \"processed\"") == strcontains(key, "underwriting")])
+    error_message = "a filter is its subscriber's"
+  }
+
+  assert {
+    condition = (
+      toset(keys(google_service_account.subscriber)) == toset(["projector", "underwriting", "warehouse"]) &&
+      { for name, grant in google_service_account_iam_member.pubsub_agent : name => grant.role } == {
+        projector    = "roles/iam.serviceAccountOpenIdTokenCreator"
+        underwriting = "roles/iam.serviceAccountOpenIdTokenCreator"
+        warehouse    = "roles/iam.serviceAccountTokenCreator"
+      }
+    )
+    error_message = "each has an account of its own, which Pub/Sub may be and nobody else"
+  }
+
+  assert {
+    condition = (
+      toset([for grant in google_pubsub_subscription_iam_member.puller : "${grant.subscription} ${grant.member} ${grant.role}"]) ==
+      toset([for subscription in google_pubsub_subscription.subscriber : "${subscription.name} serviceAccount:ledger@my-project.iam.gserviceaccount.com roles/pubsub.subscriber" if strcontains(subscription.name, "ledger")])
+    )
+    error_message = "whoever pulls may pull from its own subscriptions, and no others"
+  }
+
+  assert {
+    condition = (
+      keys(google_bigquery_table_iam_member.subscriber) == ["warehouse"] &&
+      google_bigquery_table_iam_member.subscriber["warehouse"].project == "my-project" &&
+      google_bigquery_table_iam_member.subscriber["warehouse"].dataset_id == "heron" &&
+      google_bigquery_table_iam_member.subscriber["warehouse"].table_id == "events" &&
+      google_bigquery_table_iam_member.subscriber["warehouse"].member == "serviceAccount:sub-warehouse@test"
+    )
+    error_message = "a warehouse's account may write its one table"
+  }
+
+  assert {
+    condition     = toset(keys(google_monitoring_alert_policy.subscriber)) == toset(["ledger", "projector", "underwriting", "warehouse"])
+    error_message = "each has its alert"
+  }
+
+  assert {
+    condition = (
+      output.subscribers.underwriting.subscriptions == tolist(["replay.underwriting", "underwriting.end_user.processed", "underwriting.end_user.reviewed"]) &&
+      output.subscribers.underwriting.dead_letters == "dead-letter.underwriting" &&
+      output.subscribers.underwriting.service_account == "sub-underwriting@test" &&
+      strcontains(output.subscribers.underwriting.todo, "--member=serviceAccount:sub-underwriting@test")
+    )
+    error_message = "a subscriber is told what it must know"
+  }
+}

@@ -1,0 +1,24 @@
+mock_provider "archive" {}
+
+mock_provider "google" {
+  source          = "./tests/mocks"
+  override_during = plan
+}
+
+variables {
+  project_id = "my-project"
+}
+
+run "topics" {
+  command = plan
+
+  assert {
+    condition     = toset([for topic in google_pubsub_topic.event : topic.name]) == toset(concat(jsondecode(file("../functions/heron/topics.json"))[*].topic, ["unrouted"]))
+    error_message = "there is a topic for each entry of topics.json, named after it, and unrouted"
+  }
+
+  assert {
+    condition     = length(google_pubsub_topic.event) == length(jsondecode(file("../functions/heron/topics.json"))) + 1
+    error_message = "no topic is listed twice"
+  }
+}
