@@ -1,9 +1,7 @@
+# The first plan of all, when nothing that Google decides is known yet.
 mock_provider "archive" {}
 
-mock_provider "google" {
-  source          = "./tests/mocks"
-  override_during = plan
-}
+mock_provider "google" {}
 
 variables {
   project_id = "my-project"
