@@ -32,8 +32,9 @@ export async function list(options: DeadLetterOptions, env: Env): Promise<number
     visitDeadLetters(tour, async (letters) => void listed.push(...letters.map(factsOf))),
   );
   listed.sort(bySince);
-  if (options.json) print(JSON.stringify({ subscriber: options.subscriber, dead_letters: listed, incomplete }));
-  else print([...listed.map(block), `${count(listed.length)} of ${options.subscriber}.`].join('\n\n'));
+  const { subscriber, json } = options;
+  if (json) print(JSON.stringify({ subscriber, dead_letters: listed.map(told), incomplete }));
+  else print([...listed.map(block), `${count(listed.length)} of ${subscriber}.`].join('\n\n'));
   return incomplete ? 1 : 0;
 }
 
@@ -44,9 +45,9 @@ export async function show(ids: readonly string[], options: DeadLetterOptions, e
     visitDeadLetters(tour, async (letters) => void shown.push(...letters)),
   );
   const { subscriber, json } = options;
-  const whole = shown.sort(bySince).map((letter) => ({ ...factsOf(letter), ...contentOf(letter) }));
-  if (json) print(JSON.stringify({ subscriber, dead_letters: whole, ...toured }));
-  else for (const letter of whole) print(`${block(letter)}\n${content(letter)}`);
+  shown.sort(bySince);
+  if (json) print(JSON.stringify({ subscriber, dead_letters: shown.map(whole), ...toured }));
+  else for (const letter of shown) print(`${block(letter)}\n${content(letter)}\n`);
   return exitCode(toured, []);
 }
 
@@ -58,8 +59,8 @@ export async function redrive(
 ): Promise<number> {
   if (options.all === ids.length > 0) throw new CommandFailed('Name dead letters by their IDs, or all with --all.', 2);
   return settling('redriven', options, options.all ? 'all' : ids, env, async ({ tour, publisher }, onOutcome) => {
-    const { again, ...toured } = await redriveDeadLetters(publisher(), tour, onOutcome);
-    if (again > 0) note(`${count(again)} came back meanwhile, redriven to no avail: they are left.`);
+    const toured = await redriveDeadLetters(publisher(), tour, onOutcome);
+    if (toured.again > 0) note(`${count(toured.again)} came back at once, redriven to no avail: they are left.`);
     return toured;
   });
 }
@@ -92,8 +93,8 @@ async function settling(
     if (error !== null) print(`  ${visible(error)}`);
   };
   const toured = await touring(options, chosen, env, (connected) => work(connected, onOutcome));
-  const failed = outcomes.flatMap(({ facts, error }) => (error === null ? [] : [{ ...facts, error }]));
-  const succeeded = outcomes.flatMap(({ facts, error }) => (error === null ? [facts] : []));
+  const failed = outcomes.flatMap(({ facts, error }) => (error === null ? [] : [{ ...told(facts), error }]));
+  const succeeded = outcomes.flatMap(({ facts, error }) => (error === null ? [told(facts)] : []));
   if (json) print(JSON.stringify({ subscriber, [done]: succeeded, failed, ...toured }));
   else
     print(`${count(succeeded.length)} of ${subscriber} ${done}${failed.length > 0 ? `, ${failed.length} not` : ''}.`);
@@ -167,9 +168,24 @@ function factsOf({ message, ...facts }: DeadLetter): Facts {
   return facts;
 }
 
-function contentOf({ message: { data, attributes } }: DeadLetter) {
+/** As programs are told. */
+function told(facts: Facts) {
+  const { published_at, dead_lettered_at } = facts;
+  return {
+    ...facts,
+    published_at: published_at && rfc3339(published_at),
+    dead_lettered_at: rfc3339(dead_lettered_at),
+  };
+}
+
+function whole(letter: DeadLetter) {
+  const { data, attributes } = letter.message;
   const body = Buffer.from(data);
-  return { attributes, body: body.toString('base64'), text: isUtf8(body) ? body.toString() : null };
+  return { ...told(factsOf(letter)), attributes, body: body.toString('base64'), text: textOf(body) };
+}
+
+function textOf(body: Uint8Array): string | null {
+  return isUtf8(body) ? Buffer.from(body).toString() : null;
 }
 
 function bySince(a: Facts, b: Facts): number {
@@ -180,26 +196,30 @@ function bySince(a: Facts, b: Facts): number {
 /** A dead letter in a few lines. */
 function block(facts: Facts): string {
   const { id, subscription, reason, deliveries, published_at, dead_lettered_at, topic, event_id, bytes } = facts;
-  const rows: readonly (readonly [string, string | null])[] = [
-    ['reason', reason],
-    ['from', subscription],
-    ['deliveries', deliveries === null ? null : String(deliveries)],
-    ['since', published_at && rfc3339(published_at)],
-    ['given up', rfc3339(dead_lettered_at)],
-    ['event', event_id],
-  ];
+  const rows = {
+    reason,
+    from: subscription,
+    deliveries: deliveries === null ? null : String(deliveries),
+    since: published_at && rfc3339(published_at),
+    'given up': rfc3339(dead_lettered_at),
+    event: event_id,
+  };
   const head = [styled('bold', visible(id)), visible(topic ?? 'no topic'), `${bytes.toLocaleString('en')} bytes`];
-  return [head.join('  '), ...rows.map(([name, value]) => row(name, value ?? '–'))].join('\n');
+  return [head.join('  '), ...table(rows)].join('\n');
 }
 
-function content({ attributes, text, bytes }: ReturnType<typeof contentOf> & Facts): string {
-  const rows = Object.entries(attributes).map(([name, value]) => row(name, value));
+function content({ message: { data, attributes }, bytes }: DeadLetter): string {
+  const text = textOf(data);
   const body = text === null ? styled('dim', `(${bytes} bytes that are no text: see --json)`) : visible(text);
-  return [styled('bold', 'attributes'), ...rows, styled('bold', 'body'), body].join('\n');
+  return [styled('bold', 'attributes'), ...table(attributes), styled('bold', 'body'), body].join('\n');
 }
 
-function row(name: string, value: string): string {
-  return `  ${styled('dim', visible(name).padEnd(12))}${visible(value)}`;
+function table(rows: Readonly<Record<string, string | null>>): readonly string[] {
+  const names = Object.keys(rows).map(visible);
+  const width = Math.max(0, ...names.map((name) => name.length));
+  return Object.values(rows).map(
+    (value, i) => `  ${styled('dim', names[i]?.padEnd(width) ?? '')}  ${visible(value ?? '–')}`,
+  );
 }
 
 /** What comes from outside must not steer the terminal, nor look like other text than it is. */
