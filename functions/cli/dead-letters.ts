@@ -157,7 +157,11 @@ function failureOf(error: unknown, { projectId, topicPrefix }: BusConfig, name: 
 
 function reasonOf(error: unknown): string {
   const { details, message } = error as { details?: unknown; message?: unknown };
-  return String(details || message || error).split('\n', 1)[0] ?? '';
+  return (
+    String(details || message || error)
+      .split('\n', 1)[0]
+      ?.trim() ?? ''
+  );
 }
 
 function exitCode({ missing, incomplete }: Toured, failed: readonly unknown[]): number {

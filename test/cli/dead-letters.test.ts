@@ -1,0 +1,170 @@
+import { describe, expect, it } from 'vitest';
+import type { Message } from '../../functions/bus/bus.ts';
+import { toDeadLetter } from '../../functions/bus/dead-letters.ts';
+import { GooglePublisher } from '../../functions/bus/google.ts';
+import { GoogleSubscriber } from '../../functions/bus/google-subscriber.ts';
+import { provision } from '../../functions/bus/provision.ts';
+import { freePort } from '../../functions/cli/emulators.ts';
+import { toMessage } from '../../functions/events/message.ts';
+import { instantOf } from '../../functions/heron/instant.ts';
+import { hasPubSub, newProject } from '../emulators.ts';
+import { heron } from '../end-to-end/local.ts';
+import { event } from '../store/given.ts';
+
+const { GOOGLE_CLOUD_PROJECT, TOPIC_PREFIX, ...environment } = process.env;
+
+describe.concurrent('heron dead-letters', () => {
+  it.each([
+    [[], /Commands:/],
+    [['list'], /^heron: GOOGLE_CLOUD_PROJECT is not set.*\n$/],
+    [['list', '--project', 'NO'], /^heron: GOOGLE_CLOUD_PROJECT is no project id.*\n$/],
+    [['show'], /missing required argument 'id'/],
+    [['discard'], /missing required argument 'id'/],
+    [['redrive'], /by their IDs, or all with --all/],
+    [['redrive', '1', '--all'], /by their IDs, or all with --all/],
+  ])('misused as %j exits with 2 and says how to use it', async (args, message) => {
+    const { code, stdout, stderr } = await heron(['dead-letters', ...args], environment);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toMatch(message);
+  });
+
+  it('says in a line that Pub/Sub is not there', async () => {
+    const env = { ...environment, PUBSUB_EMULATOR_HOST: `127.0.0.1:${await freePort()}` };
+    const { code, stdout, stderr } = await heron(['dead-letters', 'list', '--project', 'heron-local'], env);
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+    expect(stderr).toMatch(/^heron: Pub\/Sub: .*ECONNREFUSED.*\n$/);
+  });
+});
+
+const test = it.extend<{
+  world: {
+    bury(message: Message): Promise<string>;
+    run(...args: string[]): ReturnType<typeof heron>;
+    ids(): Promise<string[]>;
+    replayed(): Promise<Message[]>;
+  };
+}>({
+  // biome-ignore lint/correctness/noEmptyPattern: a fixture of its own takes none
+  world: async ({}, use) => {
+    const config = { projectId: newProject(), topicPrefix: 'staging-' };
+    const names = ['dead-letter.reader', 'replay.reader'];
+    await provision(config, { topics: names, subscriptions: names.map((topic) => ({ name: topic, topic })) });
+    const publisher = new GooglePublisher(config);
+    const subscriber = new GoogleSubscriber(config);
+    const env = { ...environment, GOOGLE_CLOUD_PROJECT: config.projectId, TOPIC_PREFIX: 'staging-' };
+    const run = ([command = '', ...args]: string[]) =>
+      heron(['dead-letters', command, '--subscriber', 'reader', ...args], env);
+    await use({
+      bury: (message) => publisher.publish('dead-letter.reader', message, 5_000),
+      run: (...args) => run(args),
+      ids: async () => {
+        const { dead_letters } = JSON.parse((await run(['list', '--json'])).stdout);
+        return dead_letters.map(({ id }: { id: string }) => id);
+      },
+      replayed: async () => (await subscriber.pull('replay.reader', 10)).map(({ message }) => message),
+    });
+    await Promise.all([publisher.close(), subscriber.close()]);
+  },
+});
+
+function dead(message: Message): Message {
+  return toDeadLetter(message, {
+    subscriber: 'reader',
+    reason: 'the event cannot be folded',
+    messageId: '7',
+    publishTime: instantOf(Date.UTC(2026, 7, 14, 12, 24, 39)),
+    subscription: 'projects/heron/subscriptions/reader.end_user.processed',
+  });
+}
+
+const binary = dead({ data: Buffer.from([0, 255, 128]), attributes: { kept: 'é' } });
+
+// Each command waits some seconds for pulls that stay empty.
+describe.skipIf(!hasPubSub).concurrent('heron dead-letters', { timeout: 60_000 }, () => {
+  test('lists each with its reason, and leaves it there', async ({ world }) => {
+    const message = toMessage(event({ heron_id: 'eus_a' }));
+    const id = await world.bury(dead(message));
+    const { code, stdout, stderr } = await world.run('list', '--json');
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(JSON.parse(stdout)).toEqual({
+      subscriber: 'reader',
+      incomplete: false,
+      dead_letters: [
+        {
+          id,
+          subscriber: 'reader',
+          subscription: 'reader.end_user.processed',
+          reason: 'the event cannot be folded',
+          deliveries: null,
+          published_at: '2026-08-14T12:24:39Z',
+          dead_lettered_at: expect.stringMatching(/Z$/),
+          topic: 'end_user.processed',
+          event_id: message.attributes['ce-id'],
+          bytes: message.data.byteLength,
+        },
+      ],
+    });
+    const again = await world.run('list');
+    expect(again.code).toBe(0);
+    for (const part of [id, 'the event cannot be folded', message.attributes['ce-id'], '1 dead letter of reader.'])
+      expect(again.stdout).toContain(part);
+    expect(again.stdout).not.toContain('eus_a');
+  });
+
+  test('lists none, which is no failure', async ({ world }) => {
+    expect(await world.run('list')).toEqual({ code: 0, stdout: '0 dead letters of reader.\n', stderr: '' });
+  });
+
+  test('says which subscription it does not find', async ({ world }) => {
+    const { code, stdout, stderr } = await world.run('list', '--subscriber', 'nobody');
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+    expect(stderr).toMatch(/^heron: test-\S+ has no subscription staging-dead-letter\.nobody: .*\n$/);
+  });
+
+  test('shows one whole, for programs byte for byte', async ({ world }) => {
+    const id = await world.bury(binary);
+    const shown = await world.run('show', id, '--json');
+    expect(shown).toMatchObject({ code: 0, stderr: '' });
+    expect(JSON.parse(shown.stdout)).toMatchObject({
+      dead_letters: [{ id, attributes: { kept: 'é' }, body: 'AP+A', text: null }],
+      missing: [],
+    });
+    expect(await world.ids()).toEqual([id]);
+  });
+
+  test('shows people text, without what would steer their terminal', async ({ world }) => {
+    const id = await world.bury(dead({ data: Buffer.from('{"é":\n"\u001b[2J"}'), attributes: { note: '\u202e' } }));
+    const { code, stdout } = await world.run('show', id);
+    expect(code).toBe(0);
+    expect(stdout).toContain('{"é":\n"\\u{1b}[2J"}');
+    expect(stdout).toMatch(/note +\\u\{202e\}\n/);
+  });
+
+  test('redrives those that are named, and exits with 1 where one is not found', async ({ world }) => {
+    const id = await world.bury(binary);
+    const left = await world.bury(dead({ data: Buffer.from('left'), attributes: {} }));
+    const { code, stdout, stderr } = await world.run('redrive', id, 'unknown');
+    expect({ code, stderr }).toEqual({ code: 1, stderr: 'unknown was not found among the dead letters of reader.\n' });
+    expect(stdout).toBe(`redriven  ${id}\n1 dead letter of reader redriven.\n`);
+    expect(await world.replayed()).toEqual([{ data: Buffer.from([0, 255, 128]), attributes: { kept: 'é' } }]);
+    expect(await world.ids()).toEqual([left]);
+  });
+
+  test('redrives all', async ({ world }) => {
+    const ids = [await world.bury(binary), await world.bury(dead({ data: Buffer.from('x'), attributes: {} }))];
+    const { code, stdout } = await world.run('redrive', '--all', '--json');
+    const told = JSON.parse(stdout);
+    expect(code).toBe(0);
+    expect(told).toMatchObject({ subscriber: 'reader', failed: [], missing: [], again: 0, incomplete: false });
+    expect(told.redriven.map(({ id }: { id: string }) => id).sort()).toEqual(ids.sort());
+    expect(await world.ids()).toEqual([]);
+  });
+
+  test('discards those that are named', async ({ world }) => {
+    const [id, left] = [await world.bury(binary), await world.bury(binary)];
+    const { code, stdout } = await world.run('discard', id);
+    expect({ code, stdout }).toEqual({ code: 0, stdout: `discarded  ${id}\n1 dead letter of reader discarded.\n` });
+    expect(await world.ids()).toEqual([left]);
+    expect((await world.run('discard', id)).code).toBe(1);
+  });
+});
