@@ -142,7 +142,7 @@ describe.concurrent('a webhook that Heron signed', () => {
     expect(performance.now() - start).toBeLessThan(6_500);
     expect(wire.statuses).toEqual([503]);
     expect(publisher.pending).toBe(0);
-    expect(publisher.timeouts[0]).toBeLessThanOrEqual(2_010);
+    expect(publisher.timeouts[0]).toBeLessThanOrEqual(2_100);
     wire.socket.destroy();
   });
 
@@ -333,16 +333,20 @@ describe.concurrent('what Heron did not sign', () => {
     expect(publisher.published).toEqual([]);
   });
 
-  test('is refused at once where the body never comes, and its connection is cut after a second', async ({
-    serveIngest,
-  }) => {
-    const { port, log } = await serveIngest();
-    const wire = new Wire(port).write(head(['Content-Length: 5000']));
-    expect(await wire.until(({ received }) => received.endsWith('}\n'))).toBeLessThan(500);
-    expect(wire.statuses).toEqual([401]);
-    expect(await wire.until(({ closed }) => closed)).toBeLessThan(2_000);
-    expect(log()).toHaveLength(1);
-  });
+  test.for<[string, string[]]>([
+    ['no signature', []],
+    ['a signature of another length', [`Heron-Signature: ${FORGED}=`]],
+  ])(
+    'with %s is refused at once where the body never comes, and is cut after a second',
+    async ([, headers], { serveIngest }) => {
+      const { port, log } = await serveIngest();
+      const wire = new Wire(port).write(head(['Content-Length: 5000', ...headers]));
+      expect(await wire.until(({ received }) => received.endsWith('}\n'))).toBeLessThan(1_000);
+      expect(wire.statuses).toEqual([401]);
+      expect(await wire.until(({ closed }) => closed)).toBeLessThan(2_000);
+      expect(log()).toHaveLength(1);
+    },
+  );
 
   test.for(['keep-alive', 'close'])(
     'is refused with an answer that a client sees which reads only after it sent 3 MB (Connection: %s)',
@@ -419,7 +423,7 @@ describe.concurrent('a body', () => {
   test('announced as too large is 413 before it is sent', async ({ serveIngest }) => {
     const { port, log } = await serveIngest();
     const wire = new Wire(port).write(head([`Heron-Signature: ${FORGED}`, `Content-Length: ${MAX_MESSAGE_BYTES + 1}`]));
-    expect(await wire.until(({ received }) => received.endsWith('}\n'))).toBeLessThan(500);
+    expect(await wire.until(({ received }) => received.endsWith('}\n'))).toBeLessThan(1_000);
     expect(wire.statuses).toEqual([413]);
     expect(log()).toMatchObject([
       { severity: 'ERROR', outcome: 'too_large', http_status: 413, bytes: MAX_MESSAGE_BYTES + 1 },
@@ -461,7 +465,7 @@ describe.concurrent('a body', () => {
       times.push(performance.now() - before);
       await sleep(50);
     }
-    expect(times.sort((a, b) => a - b)[Math.floor(times.length * 0.9)]).toBeLessThan(200);
+    expect(times.sort((a, b) => a - b)[Math.floor(times.length * 0.9)]).toBeLessThan(300);
     await Promise.all(slow.map((wire) => wire.until(({ statuses }) => statuses.length > 0)));
     const took = performance.now() - start;
     expect(took).toBeGreaterThan(4_900);

@@ -1,8 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { expect } from 'vitest';
 import { freePort } from '../../functions/cli/emulators.ts';
+import { until } from './wire.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const FRAMEWORK = `${ROOT}node_modules/.bin/functions-framework`;
@@ -14,7 +14,6 @@ export class FunctionProcess {
   stdout = '';
   stderr = '';
   readonly exited: Promise<number | NodeJS.Signals>;
-  hasExited = false;
 
   private constructor(target: string, port: number, env: NodeJS.ProcessEnv, args: readonly string[]) {
     this.port = port;
@@ -30,10 +29,7 @@ export class FunctionProcess {
       this.stderr += chunk;
     });
     this.exited = new Promise((resolve) => {
-      child.on('close', (code, signal) => {
-        this.hasExited = true;
-        resolve(code ?? signal ?? 'SIGKILL');
-      });
+      child.on('close', (code, signal) => resolve(code ?? signal ?? 'SIGKILL'));
     });
     this.#child = child;
   }
@@ -52,7 +48,7 @@ export class FunctionProcess {
 
   /** Until it listens. */
   async ready(): Promise<this> {
-    await expect.poll(() => this.stdout + this.stderr, { timeout: 20_000 }).toContain('URL: ');
+    await until(() => this.stdout.includes('URL: '), 20_000);
     return this;
   }
 

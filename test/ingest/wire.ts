@@ -25,6 +25,16 @@ export function send(
   });
 }
 
+/** Polls, as `expect.poll` cannot in concurrent tests. @returns the milliseconds that it took. */
+export async function until(happened: () => boolean, timeoutMs: number): Promise<number> {
+  const start = performance.now();
+  while (!happened()) {
+    if (performance.now() - start > timeoutMs) throw new Error(`Not within ${timeoutMs} ms: ${happened}`);
+    await sleep(5);
+  }
+  return performance.now() - start;
+}
+
 /** A connection on which each byte can be chosen. */
 export class Wire {
   readonly socket: Socket;
@@ -56,13 +66,8 @@ export class Wire {
   }
 
   /** @returns the milliseconds that it took. */
-  async until(happened: (wire: this) => boolean, timeoutMs = 10_000): Promise<number> {
-    const start = performance.now();
-    while (!happened(this)) {
-      if (performance.now() - start > timeoutMs) throw new Error(`Not within ${timeoutMs} ms: ${happened}`);
-      await sleep(5);
-    }
-    return performance.now() - start;
+  until(happened: (wire: this) => boolean): Promise<number> {
+    return until(() => happened(this), 10_000);
   }
 }
 
