@@ -73,8 +73,9 @@ export class Lanes {
     try {
       const outcomes = await unlessHung(this.#append(events));
       arrivals.forEach(([first, ...others], i) => {
-        first?.resolve(outcomes[i] as Appended);
-        for (const waiting of others) waiting.resolve('duplicate');
+        const outcome = outcomes[i] as Appended;
+        first?.resolve(outcome);
+        for (const waiting of others) waiting.resolve(outcome === 'appended' ? 'duplicate' : outcome);
       });
     } catch (error) {
       if (!(error instanceof Unprocessable)) throw error;

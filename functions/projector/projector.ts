@@ -23,6 +23,12 @@ export type ProjectorDependencies = {
 
 /** Pub/Sub waits 60 s for an answer: what takes longer than this is refused, and comes again. */
 const MESSAGE_MS = 25_000;
+const TOLD: Readonly<Record<Appended, string>> = {
+  appended: 'recorded',
+  duplicate: 'seen before',
+  forgotten: 'not recorded: its end user is forgotten',
+};
+
 /** A message of 10 MB in base64, and the envelope around it. */
 const MAX_PUSH_BYTES = 14_000_000;
 
@@ -67,10 +73,7 @@ export function projector({ publisher, store, log, now, projectId }: ProjectorDe
         const event = fromMessage(pushed.message, pushed.publishTime);
         ids = { ...ids, topic: event.topic, event_id: event.event_id, heron_id: event.heron_id };
         const outcome = await within(left(), (signal) => append(event, signal));
-        done('INFO', outcome === 'appended' ? 'recorded' : 'seen before', 200, {
-          ...ids,
-          outcome: outcome === 'appended' ? 'recorded' : 'duplicate',
-        });
+        done('INFO', TOLD[outcome], 200, { ...ids, outcome: outcome === 'appended' ? 'recorded' : outcome });
       } catch (error) {
         if (!(error instanceof Unprocessable)) throw error;
         // The message as it came, or where it is none the request's body.

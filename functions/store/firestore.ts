@@ -1,16 +1,18 @@
 import {
   type DocumentData,
   type DocumentReference,
+  type DocumentSnapshot,
   FieldPath,
-  Firestore,
+  type Firestore,
   Timestamp,
   type Transaction,
 } from '@google-cloud/firestore';
 import type { StoreConfig } from '../config.ts';
 import { type EndUser, FOLD_VERSION, type Keys } from '../events/end-user.ts';
-import { eventOf, type HeronEvent, Unprocessable } from '../events/event.ts';
+import { concernsEndUser, eventOf, type HeronEvent, Unprocessable } from '../events/event.ts';
 import { epoch, type Instant, instantOf, instantOfEpoch } from '../heron/instant.ts';
 import { isHeronId, type JsonObject } from '../heron/webhook.ts';
+import { Connection, codeOf } from './connection.ts';
 import {
   type Appended,
   type EventCursor,
@@ -24,7 +26,6 @@ import {
   type Store,
 } from './store.ts';
 
-const INVALID_ARGUMENT = 3;
 const ALREADY_EXISTS = 6;
 
 /** Firestore takes documents of 1 MiB, and commits of 10 MiB (its emulator 4). */
@@ -33,59 +34,44 @@ const CHUNKS_A_COMMIT = 3;
 /** A longer text is in no index, and Firestore refuses to look for it. */
 const MAX_INDEXED_BYTES = 1_500;
 
+const DAY_SECONDS = 86_400;
+/** TTL deletes within a day or so, each document at its own time: no event may outlive its body. */
+const CHUNK_GRACE_DAYS = 3;
+
 const EVENT_ID = /^[0-9a-f]{64}$/;
 const HISTORY_PAGE = 100;
 
-/** The client pauses 1, 1.5, 2.3 and 3.4 s between five attempts: a sixth would seldom end before nobody waits for it. */
-const MAX_ATTEMPTS = 5;
 /** Of the 25 s that a message has. */
 const CALL_MS = 15_000;
 
-/**
- * By itself the client waits 60 s for a commit and 300 s for a read, each time, and tries for 600 s: what nobody waits
- * for any more shall end soon. Commits are retried as whole transactions, by `Transaction`, which knows what may be.
- */
-const CLIENT_CONFIG = {
-  interfaces: {
-    'google.firestore.v1.Firestore': {
-      retry_codes: { none: [] },
-      methods: {
-        BatchGetDocuments: { timeout_millis: 5_000 },
-        RunQuery: { timeout_millis: 5_000 },
-        Commit: { timeout_millis: 10_000, retry_codes_name: 'none' },
-        Rollback: { timeout_millis: 10_000, retry_codes_name: 'none' },
-      },
-    },
-  },
-};
-
-/** gRPC's own back-off grows to two minutes: Firestore may be back long before. */
-const CHANNEL_OPTIONS = { 'grpc.max_reconnect_backoff_ms': 5_000 };
-
-/** A client, and the calls that it has not ended yet, whether anybody waits for them or not. */
-type Connection = { readonly db: Firestore; readonly calls: Set<Promise<unknown>> };
-
 /** The event log and the end users' states in Firestore: `events/{event_id}` and `end_users/{heron_id}`. */
 export class FirestoreStore implements Store {
-  readonly #config: StoreConfig;
+  readonly #connection: Connection;
   readonly #now: () => number;
-  readonly #callMs: number;
-  /** None once the store is closed. */
-  #connection: Connection | null;
+  readonly #retentionDays: number | null;
 
-  /** @param callMs after this a call is given up. */
-  constructor(config: StoreConfig, now: () => number, callMs = CALL_MS) {
-    this.#config = config;
+  /** @param callMs after this a call is given up. @param retentionDays how long the log keeps an event; null for ever. */
+  constructor(
+    config: StoreConfig,
+    now: () => number,
+    { callMs = CALL_MS, retentionDays = null }: { callMs?: number; retentionDays?: number | null } = {},
+  ) {
+    this.#connection = new Connection(config, callMs);
     this.#now = now;
-    this.#callMs = callMs;
-    this.#connection = this.#connect();
+    this.#retentionDays = retentionDays;
   }
 
   async append(events: readonly HeronEvent[]): Promise<readonly Appended[]> {
     const heronId = endUserOf(events);
     // One after another: bodies are up to 10 MB, and each on its way is in memory several times.
     for (const event of events) await this.#writeChunks(event);
-    return this.#commit(heronId, events, new Set());
+    try {
+      return await this.#commit(heronId, events, new Set());
+    } catch (error) {
+      // It is dead-lettered now, body and all. Of several, each comes again by itself.
+      if (error instanceof Unprocessable && events.length === 1) await this.#deleteChunks(events);
+      throw error;
+    }
   }
 
   /**
@@ -99,16 +85,27 @@ export class FirestoreStore implements Store {
   ): Promise<readonly Appended[]> {
     const recordedAt = instantOf(this.#now());
     try {
-      return await this.#write(async (db, transaction) => {
-        const [before, known] = await Promise.all([
-          heronId === null ? null : currentState(db, transaction, heronId),
+      return await this.#connection.write(async (db, transaction) => {
+        const [stored, known, complete] = await Promise.all([
+          heronId === null ? undefined : endUserData(db, transaction, heronId),
           existing(db, transaction, suspects),
+          haveChunks(db, transaction, events),
         ]);
+        if (isTombstone(stored)) return events.map(() => 'forgotten');
+        // Erased, and lifted at once, since they were written.
+        if (!complete)
+          throw new Error('Chunks of a body are gone that were there just now: the event must come again.');
         const fresh = events.filter(({ event_id }) => !known.has(event_id));
-        const after = heronId === null || fresh.length === 0 ? null : fold(before, heronId, fresh);
-        if (after !== null) transaction.set(endUserReference(db, after.heron_id), endUserDocument(after));
+        if (heronId !== null && fresh.some(concernsEndUser)) {
+          const before = await currentState(db, transaction, heronId, stored);
+          const after = fold(before, heronId, fresh);
+          if (after !== null) transaction.set(endUserReference(db, heronId), endUserDocument(after));
+        }
         for (const event of fresh)
-          transaction.create(eventReference(db, event.event_id), eventDocument(event, recordedAt));
+          transaction.create(eventReference(db, event.event_id), {
+            ...eventDocument(event, recordedAt),
+            ...this.#expiry(recordedAt, 0),
+          });
         return events.map((event) => (fresh.includes(event) ? 'appended' : 'duplicate'));
       });
     } catch (error) {
@@ -119,139 +116,133 @@ export class FirestoreStore implements Store {
     }
   }
 
-  /** Chunks are written before the event: without it nobody reads them, and writing them again changes nothing. */
-  async #writeChunks({ event_id, body }: HeronEvent): Promise<void> {
+  /**
+   * Chunks are written before the event: without it nobody reads them, and writing them again changes nothing. Each
+   * transaction has seen no tombstone: once there is one, what erasure deletes does not come back.
+   */
+  async #writeChunks({ event_id, heron_id, body }: HeronEvent): Promise<void> {
     if (body.byteLength <= MAX_INLINE_BYTES) return;
-    const { exists } = await this.#call((db) => eventReference(db, event_id).get());
-    if (exists) return; // a duplicate writes nothing
-    for (let from = 0; from < body.byteLength; from += CHUNKS_A_COMMIT * CHUNK_BYTES)
-      await this.#write(async (db, transaction) => {
+    for (let from = 0; from < body.byteLength; from += CHUNKS_A_COMMIT * CHUNK_BYTES) {
+      const isWanted = await this.#connection.write(async (db, transaction) => {
+        const [event, endUser] = await transaction.getAll(
+          eventReference(db, event_id),
+          ...(heron_id === null ? [] : [endUserReference(db, heron_id)]),
+        );
+        // Neither a duplicate nor the forgotten writes anything.
+        if (event?.exists || isTombstone(endUser?.data())) return false;
         const first = from / CHUNK_BYTES;
         const references = chunkReferences(db, event_id, body.byteLength).slice(first, first + CHUNKS_A_COMMIT);
+        const expiry = this.#expiry(instantOf(this.#now()), CHUNK_GRACE_DAYS);
         for (const [i, reference] of references.entries()) {
           const begin = from + i * CHUNK_BYTES;
-          transaction.set(reference, { data: body.subarray(begin, begin + CHUNK_BYTES) });
+          transaction.set(reference, { heron_id, data: body.subarray(begin, begin + CHUNK_BYTES), ...expiry });
         }
+        return true;
       });
-  }
-
-  /** @throws Unprocessable where Firestore refuses what is written, as it would every time. */
-  async #write<T>(work: (db: Firestore, transaction: Transaction) => Promise<T>): Promise<T> {
-    const end = performance.now() + this.#callMs;
-    let written = false;
-    const attempt = async (db: Firestore, transaction: Transaction): Promise<T> => {
-      written = false;
-      if (performance.now() > end) throw new Error('Nobody waits for this any more.');
-      const result = await work(db, transaction);
-      written = true;
-      return result;
-    };
-    try {
-      return await this.#call((db) =>
-        db.runTransaction((transaction) => attempt(db, transaction), { maxAttempts: MAX_ATTEMPTS }),
-      );
-    } catch (error) {
-      // The code is also that of a transaction which was idle for long, and of reads: neither is the event's fault.
-      const refused = written && codeOf(error) === INVALID_ARGUMENT && !/transaction has expired/.test(String(error));
-      throw refused ? new Unprocessable('Firestore refuses the event', { cause: error }) : error;
+      if (!isWanted) return;
     }
   }
 
-  /**
-   * Makes a call, and gives up when it takes too long: the connection is then taken for half-open, which neither gRPC
-   * nor TCP notices for minutes, and later calls get a new one. What is on its way on the old one may still arrive.
-   */
-  async #call<T>(begin: (db: Firestore) => Promise<T>): Promise<T> {
-    const connection = this.#connection;
-    if (connection === null) throw new Error('The store is closed.');
-    const call = begin(connection.db);
-    connection.calls.add(call);
-    const done = () => connection.calls.delete(call);
-    call.then(done, done);
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => {
-        this.#replace(connection);
-        reject(new Error(`Firestore did not answer within ${this.#callMs} ms.`));
-      }, this.#callMs);
+  /** Of events that the log does not have. */
+  async #deleteChunks(events: readonly HeronEvent[]): Promise<void> {
+    const large = events.filter(({ body }) => body.byteLength > MAX_INLINE_BYTES);
+    if (large.length === 0) return;
+    await this.#connection.write(async (db, transaction) => {
+      const known = await existing(db, transaction, new Set(large.map(({ event_id }) => event_id)));
+      for (const { event_id, body } of large.filter((event) => !known.has(event.event_id)))
+        for (const chunk of chunkReferences(db, event_id, body.byteLength)) transaction.delete(chunk);
     });
-    return Promise.race([call, late]).finally(() => clearTimeout(timer));
   }
 
-  /** Only the first of many calls that missed their time on a connection replaces it. */
-  #replace(connection: Connection): void {
-    if (this.#connection !== connection) return;
-    this.#connection = this.#connect();
-    disconnect(connection).catch(() => {});
-  }
-
-  #connect(): Connection {
-    const db = new Firestore({ ...this.#config, clientConfig: CLIENT_CONFIG, ...CHANNEL_OPTIONS });
-    return { db, calls: new Set() };
+  /** What Firestore's TTL goes by, where the log does not keep events for ever. */
+  #expiry(from: Instant, graceDays: number): { readonly expires_at?: Timestamp } {
+    if (this.#retentionDays === null) return {};
+    const { seconds, microseconds } = epoch(from);
+    return {
+      expires_at: new Timestamp(seconds + (this.#retentionDays + graceDays) * DAY_SECONDS, microseconds * 1000),
+    };
   }
 
   async endUser(heronId: string): Promise<EndUser | null> {
     if (!isHeronId(heronId)) return null;
-    const data = (await this.#call((db) => endUserReference(db, heronId).get())).data();
-    return data === undefined ? null : toEndUser(data);
+    return toEndUser((await this.#connection.call((db) => endUserReference(db, heronId).get())).data());
   }
 
   async endUsersOf(endUserId: string): Promise<readonly EndUser[]> {
     // A lone surrogate is no text to Firestore, which refuses it, or would take it for another character.
     if (!endUserId.isWellFormed() || Buffer.byteLength(endUserId) > MAX_INDEXED_BYTES) return [];
-    const { docs } = await this.#call((db) =>
+    const { docs } = await this.#connection.call((db) =>
       db.collection('end_users').where('end_user_id', '==', endUserId).limit(MAX_SAME_ID).get(),
     );
-    return docs.map((snapshot) => toEndUser(snapshot.data()));
+    return docs.flatMap((snapshot) => toEndUser(snapshot.data()) ?? []);
   }
 
   async events(heronId: string, size: number, after: EventCursor | null): Promise<EventPage> {
     if (!isHeronId(heronId)) return { events: [], next: null };
-    const { docs } = await this.#call((db) => history(db, heronId, size, after).get());
+    const { docs } = await this.#connection.call((db) => history(db, heronId, size, after).get());
     return page(docs.map(toLoggedEvent), size);
   }
 
   async event(eventId: string): Promise<LoggedEvent | null> {
     if (!EVENT_ID.test(eventId)) return null;
-    const snapshot = await this.#call((db) => eventReference(db, eventId).get());
+    const snapshot = await this.#connection.call((db) => eventReference(db, eventId).get());
     return snapshot.exists ? toLoggedEvent(snapshot) : null;
   }
 
   async body(eventId: string): Promise<Uint8Array | null> {
     const event = await this.event(eventId);
-    return event === null ? null : (event.body ?? (await this.#call((db) => chunks(db, eventId, event.bytes))));
+    return event === null
+      ? null
+      : (event.body ?? (await this.#connection.call((db) => chunks(db, eventId, event.bytes))));
   }
 
-  async close(): Promise<void> {
-    const connection = this.#connection;
-    this.#connection = null;
-    if (connection !== null) await disconnect(connection);
+  close(): Promise<void> {
+    return this.#connection.close();
   }
 }
 
-/** Only when its calls have ended: one that the terminated client would retry is an unhandled rejection in there. */
-async function disconnect({ db, calls }: Connection): Promise<void> {
-  await Promise.allSettled(calls);
-  await db.terminate();
+async function endUserData(
+  db: Firestore,
+  transaction: Transaction,
+  heronId: string,
+): Promise<DocumentData | undefined> {
+  return (await transaction.get(endUserReference(db, heronId))).data();
 }
 
 /** The state that the next event is folded into; one of another fold is recomputed from the log. */
-async function currentState(db: Firestore, transaction: Transaction, heronId: string): Promise<EndUser | null> {
-  const data = (await transaction.get(endUserReference(db, heronId))).data();
-  if (data === undefined) return null;
-  if (data.fold?.version === FOLD_VERSION) return toEndUser(data);
+async function currentState(
+  db: Firestore,
+  transaction: Transaction,
+  heronId: string,
+  stored: DocumentData | undefined,
+): Promise<EndUser | null> {
+  if (stored === undefined || stored.fold?.version === FOLD_VERSION) return toEndUser(stored);
+  return foldLog(db, transaction, heronId);
+}
+
+/** The state from the events that the log has now. */
+export async function foldLog(db: Firestore, transaction: Transaction, heronId: string): Promise<EndUser | null> {
   let state: EndUser | null = null;
   let after: EventCursor | null = null;
   do {
     const { docs } = await transaction.get(history(db, heronId, HISTORY_PAGE, after));
     const read = page(docs.map(toLoggedEvent), HISTORY_PAGE);
     for (const { event_id, bytes, body, received_at } of read.events) {
-      const event = eventOf(body ?? (await chunks(db, event_id, bytes)), received_at);
+      const event = eventOf(body ?? (await chunks(db, event_id, bytes, transaction)), received_at);
       state = fold(state, heronId, [event]);
     }
     after = read.next;
   } while (after !== null);
   return state;
+}
+
+async function haveChunks(db: Firestore, transaction: Transaction, events: readonly HeronEvent[]): Promise<boolean> {
+  const references = events
+    .filter(({ body }) => body.byteLength > MAX_INLINE_BYTES)
+    .flatMap(({ event_id, body }) => chunkReferences(db, event_id, body.byteLength));
+  if (references.length === 0) return true;
+  const found = await transaction.getAll(...references, { fieldMask: ['heron_id'] });
+  return found.every(({ exists }) => exists);
 }
 
 async function existing(
@@ -265,18 +256,23 @@ async function existing(
   return new Set(found.filter(({ exists }) => exists).map(({ id }) => id));
 }
 
-async function chunks(db: Firestore, eventId: string, bytes: number): Promise<Uint8Array> {
-  const found = await db.getAll(...chunkReferences(db, eventId, bytes));
+async function chunks(
+  db: Firestore,
+  eventId: string,
+  bytes: number,
+  reader: { getAll(...references: DocumentReference[]): Promise<DocumentSnapshot[]> } = db,
+): Promise<Uint8Array> {
+  const found = await reader.getAll(...chunkReferences(db, eventId, bytes));
   const body = Buffer.concat(found.map((chunk) => chunk.get('data') ?? new Uint8Array()));
   if (body.byteLength !== bytes) throw new Error(`The body of event ${eventId} is not complete.`);
   return body;
 }
 
-function eventReference(db: Firestore, eventId: string): DocumentReference {
+export function eventReference(db: Firestore, eventId: string): DocumentReference {
   return db.collection('events').doc(eventId);
 }
 
-function endUserReference(db: Firestore, heronId: string): DocumentReference {
+export function endUserReference(db: Firestore, heronId: string): DocumentReference {
   return db.collection('end_users').doc(heronId);
 }
 
@@ -286,7 +282,7 @@ function chunkReferences(db: Firestore, eventId: string, bytes: number): readonl
 }
 
 /** One event more than asked for tells whether there is a next page. */
-function history(db: Firestore, heronId: string, size: number, after: EventCursor | null) {
+export function history(db: Firestore, heronId: string, size: number, after: EventCursor | null) {
   const query = db
     .collection('events')
     .where('heron_id', '==', heronId)
@@ -294,10 +290,6 @@ function history(db: Firestore, heronId: string, size: number, after: EventCurso
     .orderBy(FieldPath.documentId(), 'desc')
     .limit(size + 1);
   return after === null ? query : query.startAfter(toTimestamp(after.created), after.event_id);
-}
-
-function codeOf(error: unknown): unknown {
-  return (error as { code?: unknown }).code;
 }
 
 function eventDocument(event: HeronEvent, recordedAt: Instant): DocumentData {
@@ -331,7 +323,7 @@ function toLoggedEvent(snapshot: { readonly id: string; data(): DocumentData | u
 }
 
 /** `meta` is kept as JSON text: as a map Firestore would refuse some keys, and depth over 20. */
-function endUserDocument({ meta, ...state }: EndUser): DocumentData {
+export function endUserDocument({ meta, ...state }: EndUser): DocumentData {
   return {
     ...state,
     status_at: toTimestamp(state.status_at),
@@ -342,7 +334,14 @@ function endUserDocument({ meta, ...state }: EndUser): DocumentData {
   };
 }
 
-function toEndUser(data: DocumentData): EndUser {
+/** Whether the end user is forgotten: `{forgotten}` is then all that its document holds. */
+export function isTombstone(data: DocumentData | undefined): data is { forgotten: DocumentData } {
+  return data?.forgotten !== undefined;
+}
+
+/** Null where there is none, or a tombstone in its place. */
+export function toEndUser(data: DocumentData | undefined): EndUser | null {
+  if (data === undefined || isTombstone(data)) return null;
   return {
     heron_id: data.heron_id,
     end_user_id: data.end_user_id,
@@ -358,12 +357,12 @@ function toEndUser(data: DocumentData): EndUser {
   };
 }
 
-function toTimestamp(instant: Instant | null): Timestamp | null {
+export function toTimestamp(instant: Instant | null): Timestamp | null {
   if (instant === null) return null;
   const { seconds, microseconds } = epoch(instant);
   return new Timestamp(seconds, microseconds * 1000);
 }
 
-function toInstant(timestamp: Timestamp | null): Instant | null {
+export function toInstant(timestamp: Timestamp | null): Instant | null {
   return timestamp === null ? null : instantOfEpoch(timestamp.seconds, Math.floor(timestamp.nanoseconds / 1000));
 }

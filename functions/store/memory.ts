@@ -1,5 +1,5 @@
 import type { EndUser } from '../events/end-user.ts';
-import type { HeronEvent } from '../events/event.ts';
+import { eventOf, type HeronEvent } from '../events/event.ts';
 import { instantOf } from '../heron/instant.ts';
 import {
   type Appended,
@@ -13,12 +13,15 @@ import {
   page,
   type Store,
 } from './store.ts';
+import { type Checkpoint, differencesOf, type Recomputed, type Tombstone, type Upkeep } from './upkeep.ts';
 
 /** The in-memory twin of the Firestore store, for tests and for machines without the emulator. */
-export class MemoryStore implements Store {
+export class MemoryStore implements Store, Upkeep {
   readonly #now: () => number;
   readonly #events = new Map<string, LoggedEvent & { body: Uint8Array }>();
   readonly #endUsers = new Map<string, EndUser>();
+  readonly #tombstones = new Map<string, Tombstone>();
+  #checkpoint: Checkpoint | null = null;
 
   constructor(now: () => number) {
     this.#now = now;
@@ -26,6 +29,7 @@ export class MemoryStore implements Store {
 
   async append(events: readonly HeronEvent[]): Promise<readonly Appended[]> {
     const heronId = endUserOf(events);
+    if (heronId !== null && this.#tombstones.has(heronId)) return events.map(() => 'forgotten');
     const fresh = events.filter(({ event_id }) => !this.#events.has(event_id));
     const before = heronId === null ? null : (this.#endUsers.get(heronId) ?? null);
     const state = heronId === null ? null : fold(before, heronId, fresh);
@@ -69,7 +73,74 @@ export class MemoryStore implements Store {
     return this.#events.get(eventId)?.body ?? null;
   }
 
+  async forget(heronId: string, by: string) {
+    const before = this.#tombstones.get(heronId);
+    if (before !== undefined) return { tombstone: before, was: 'tombstone' as const };
+    const tombstone = { at: instantOf(this.#now()), by, events: 0 };
+    this.#tombstones.set(heronId, tombstone);
+    return { tombstone, was: this.#endUsers.delete(heronId) ? ('state' as const) : null };
+  }
+
+  async tombstone(heronId: string): Promise<Tombstone | null> {
+    return this.#tombstones.get(heronId) ?? null;
+  }
+
+  async erase(heronId: string) {
+    const tombstone = this.#tombstones.get(heronId);
+    if (tombstone === undefined) throw new Error(`${heronId} is not forgotten: nothing more was erased.`);
+    const found = this.#of(heronId);
+    for (const { event_id } of found) this.#events.delete(event_id);
+    this.#tombstones.set(heronId, { ...tombstone, events: tombstone.events + found.length });
+    return { events: found.length, bodies: found.filter(({ bytes }) => bytes > MAX_INLINE_BYTES).length };
+  }
+
+  async lift(heronId: string): Promise<Tombstone | null> {
+    if (!this.#tombstones.has(heronId)) return null;
+    await this.erase(heronId);
+    const tombstone = await this.tombstone(heronId);
+    this.#tombstones.delete(heronId);
+    return tombstone;
+  }
+
+  async endUsers(after: string | null, size: number) {
+    const inLog = [...this.#events.values()].flatMap(({ heron_id }) => heron_id ?? []);
+    const all = new Set([...this.#endUsers.keys(), ...this.#tombstones.keys(), ...inLog]);
+    const ids = [...all]
+      .filter((id) => after === null || id > after)
+      .sort()
+      .slice(0, size);
+    return { ids, next: ids.length < size ? null : (ids.at(-1) ?? null) };
+  }
+
+  async countEndUsers(after: string | null): Promise<number> {
+    return [...this.#endUsers.keys(), ...this.#tombstones.keys()].filter((id) => after === null || id > after).length;
+  }
+
+  async recompute(heronId: string, apply: boolean): Promise<Recomputed> {
+    if (this.#tombstones.has(heronId)) return { outcome: 'forgotten' };
+    const stored = this.#endUsers.get(heronId) ?? null;
+    const events = this.#of(heronId).map(({ body, received_at }) => eventOf(body, received_at));
+    const computed = fold(null, heronId, events);
+    if (computed === null) return { outcome: stored === null ? 'unknown' : 'without_events' };
+    const differences = differencesOf(stored, computed);
+    if (differences.length === 0) return { outcome: 'right' };
+    if (apply) this.#endUsers.set(heronId, computed);
+    return { outcome: 'different', differences, fewerEvents: (stored?.event_count ?? 0) > computed.event_count };
+  }
+
+  async checkpoint(): Promise<Checkpoint | null> {
+    return this.#checkpoint;
+  }
+
+  async saveCheckpoint(checkpoint: Checkpoint | null): Promise<void> {
+    this.#checkpoint = checkpoint;
+  }
+
   async close(): Promise<void> {}
+
+  #of(heronId: string) {
+    return [...this.#events.values()].filter((event) => event.heron_id === heronId);
+  }
 }
 
 function listed(event: LoggedEvent): LoggedEvent {

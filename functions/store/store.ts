@@ -3,8 +3,11 @@ import { concernsEndUser, type HeronEvent, Unprocessable } from '../events/event
 import type { Instant } from '../heron/instant.ts';
 import { isHeronId } from '../heron/webhook.ts';
 
-/** `duplicate`: the log had it already, and nothing was written for it. */
-export type Appended = 'appended' | 'duplicate';
+/**
+ * `duplicate`: the log had it already; `forgotten`: its end user's data was erased, and no more is taken. Nothing was
+ * written for either.
+ */
+export type Appended = 'appended' | 'duplicate' | 'forgotten';
 
 /** An event as the log has it. */
 export type LoggedEvent = {
@@ -33,10 +36,11 @@ export interface Store {
    * Appends events to the log and folds them into their end user's state, all in one transaction, in which each counts
    * once however often and wherever it was appended before. Where it rejects, all or nothing was written, and nobody
    * can tell which (the answer may be what was lost): append again.
-   * @param events of one end user, each with another id; or a single one that concerns none.
+   * @param events of one end user, each with another id; or a single one that names none.
    * @throws Unprocessable where it would fail every time; other errors may pass.
    */
   append(events: readonly HeronEvent[]): Promise<readonly Appended[]>;
+  /** Null also where the end user is forgotten. */
   endUser(heronId: string): Promise<EndUser | null>;
   /** All end users with a customer's id, by heron_id; it is the customer's to keep it unique. At most 100. */
   endUsersOf(endUserId: string): Promise<readonly EndUser[]>;
@@ -60,9 +64,9 @@ export function page(events: readonly LoggedEvent[], size: number): EventPage {
   return { events: events.slice(0, size), next };
 }
 
-/** The end user whose state the events change, or null where they are in the log only. */
+/** The end user that the events name, or null. */
 export function endUserOf(events: readonly HeronEvent[]): string | null {
-  const [id = null, ...others] = new Set(events.map((event) => (concernsEndUser(event) ? event.heron_id : null)));
+  const [id = null, ...others] = new Set(events.map(({ heron_id }) => heron_id));
   if (others.length > 0 || (id === null && events.length > 1))
     throw new TypeError('Only events of one end user share a transaction.');
   if (id !== null && !isHeronId(id)) throw new TypeError('This heron_id cannot be the name of a document.');

@@ -10,10 +10,11 @@ import {
   MAX_SAME_ID,
   type Store,
 } from '../../functions/store/store.ts';
+import type { Upkeep } from '../../functions/store/upkeep.ts';
 import { endUserEvent, event, foldOf, logged, persistently, RECEIVED, sized } from './given.ts';
 
 /** Two instances on the same data, as two processes have them. */
-export type Side = { readonly store: Store; readonly other: Store };
+export type Side = { readonly store: Store; readonly other: Store; readonly upkeep: Upkeep };
 
 export const NOW = Date.UTC(2026, 7, 14, 12, 24, 40, 123);
 
@@ -42,13 +43,14 @@ const HOSTILE_IDS = [
 export function storeContract(open: (now: () => number) => Side, { runs }: { readonly runs: number }): void {
   let store: Store;
   let other: Store;
+  let upkeep: Upkeep;
 
   beforeEach(() => {
-    ({ store, other } = open(() => NOW));
+    ({ store, other, upkeep } = open(() => NOW));
   });
 
   afterEach(async () => {
-    await Promise.all([store.close(), other.close()]);
+    await Promise.all([store.close(), other.close(), upkeep.close()]);
   });
 
   describe('append', () => {
@@ -333,8 +335,139 @@ export function storeContract(open: (now: () => number) => Side, { runs }: { rea
       expect(await store.endUser('eus_unknown')).toBeNull();
       expect(await store.event('0'.repeat(64))).toBeNull();
       expect(await store.body('0'.repeat(64))).toBeNull();
+      expect(await upkeep.tombstone('eus_unknown')).toBeNull();
+      expect(await upkeep.lift('eus_unknown')).toBeNull();
+      expect(await upkeep.recompute('eus_unknown', true)).toEqual({ outcome: 'unknown' });
+      expect(await store.endUser('eus_unknown')).toBeNull();
     });
   });
+
+  describe('a forgotten end user', () => {
+    const tombstone = { at: instantOf(NOW), by: 'me', events: 0 };
+    const large = () => sized(MAX_INLINE_BYTES + 1, { heron_id: 'eus_a' });
+
+    it('is unknown from then on, and nothing of it is taken any more', async () => {
+      await store.append([event({ heron_id: 'eus_a', end_user_id: 'x' }), event({ heron_id: 'eus_a', n: 2 })]);
+      expect(await upkeep.forget('eus_a', 'me')).toEqual({ tombstone, was: 'state' });
+      expect(await store.endUser('eus_a')).toBeNull();
+      expect(await store.endUsersOf('x')).toEqual([]);
+      for (const late of [
+        event({ heron_id: 'eus_a', n: 3 }),
+        event({ heron_id: 'eus_a', created: 'never' }),
+        large(),
+      ]) {
+        expect(await other.append([late])).toEqual(['forgotten']);
+        expect(await store.event(late.event_id)).toBeNull();
+        expect(await store.body(late.event_id)).toBeNull();
+      }
+      const batch = [1, 2, 3].map((n) => event({ heron_id: 'eus_a', n }));
+      expect(await store.append(batch)).toEqual(['forgotten', 'forgotten', 'forgotten']);
+      expect(await store.append([event({ heron_id: 'eus_b' })])).toEqual(['appended']);
+    });
+
+    it('is erased bit by bit, to the last byte, and its tombstone counts the events', async () => {
+      const given = [
+        ...Array.from({ length: 120 }, (_, n) => event({ heron_id: 'eus_a', n })),
+        event({ heron_id: 'eus_a', created: 'no time' }),
+      ];
+      await store.append(given);
+      await store.append([large()]);
+      const kept = [sized(MAX_INLINE_BYTES + 2, { heron_id: 'eus_b' }), logged('of nobody')];
+      for (const each of kept) await store.append([each]);
+      await upkeep.forget('eus_a', 'me');
+      let [events, bodies] = [0, 0];
+      for (let left = true; left; ) {
+        const erased = await upkeep.erase('eus_a');
+        events += erased.events;
+        bodies += erased.bodies;
+        left = erased.events + erased.bodies > 0;
+        expect(await upkeep.tombstone('eus_a')).toEqual({ ...tombstone, events });
+      }
+      expect({ events, bodies }).toEqual({ events: 122, bodies: 1 });
+      expect(await store.events('eus_a', 10, null)).toEqual({ events: [], next: null });
+      for (const each of [...given, large()]) expect(await store.event(each.event_id)).toBeNull();
+      for (const each of kept) expect(same(await store.body(each.event_id), each.body)).toBe(true);
+    });
+
+    it('keeps its first tombstone, and is not rebuilt', async () => {
+      await store.append([event({ heron_id: 'eus_a' })]);
+      await upkeep.forget('eus_a', 'me');
+      expect(await upkeep.recompute('eus_a', true)).toEqual({ outcome: 'forgotten' });
+      await upkeep.erase('eus_a');
+      const kept = { ...tombstone, events: 1 };
+      expect(await upkeep.forget('eus_a', 'someone else')).toEqual({ tombstone: kept, was: 'tombstone' });
+      expect(await upkeep.recompute('eus_a', true)).toEqual({ outcome: 'forgotten' });
+      expect(await store.endUser('eus_a')).toBeNull();
+    });
+
+    it('may have been unknown before', async () => {
+      expect(await upkeep.forget('eus_a', 'me')).toEqual({ tombstone, was: null });
+      expect(await store.append([event({ heron_id: 'eus_a' })])).toEqual(['forgotten']);
+    });
+
+    it('counts from zero once lifted, also where its erasure was cut off', async () => {
+      const [before, after] = [event({ heron_id: 'eus_a', n: 1 }), event({ heron_id: 'eus_a', n: 2 })];
+      await store.append([before]);
+      await upkeep.forget('eus_a', 'me');
+      expect(await upkeep.lift('eus_a')).toEqual({ ...tombstone, events: 1 });
+      expect(await upkeep.tombstone('eus_a')).toBeNull();
+      expect(await store.append([after])).toEqual(['appended']);
+      expect(await store.endUser('eus_a')).toEqual(foldOf([after]));
+      expect((await store.events('eus_a', 10, null)).events).toHaveLength(1);
+      expect(await store.append([before])).toEqual(['appended']);
+    });
+
+    it('is not erased unless there is a tombstone', async () => {
+      await store.append([event({ heron_id: 'eus_a' })]);
+      await expect(upkeep.erase('eus_a')).rejects.toThrow('is not forgotten');
+      expect(await store.endUser('eus_a')).not.toBeNull();
+    });
+  });
+
+  describe('rebuilding', () => {
+    it('meets every end user once, whatever the size of its windows', async () => {
+      const ids = ['eus_-', 'eus_0', 'eus_A', 'eus_B', 'eus__', 'eus_a', 'eus_ab'];
+      for (const heron_id of ids) await store.append([event({ heron_id }), event({ heron_id, n: 2 })]);
+      await store.append([event({ heron_id: 'eus_only_in_log', created: 'no time' })]);
+      await store.append([logged('of nobody')]);
+      await upkeep.forget('eus_B', 'me');
+      for (const size of [1, 2, 7, 8, 9]) expect(await windows(upkeep, size)).toEqual([...ids, 'eus_only_in_log']);
+      expect(await upkeep.countEndUsers(null)).toBe(ids.length);
+      expect(await upkeep.countEndUsers('eus_A')).toBe(4);
+    });
+
+    it('finds right what is right', async () => {
+      const given = [event({ heron_id: 'eus_a', meta: { a: [1] } }), sized(40_000, { heron_id: 'eus_a' })];
+      await store.append(given);
+      await store.append([event({ heron_id: 'eus_b', created: 'no time' })]);
+      for (const apply of [true, false]) {
+        expect(await upkeep.recompute('eus_a', apply)).toEqual({ outcome: 'right' });
+        expect(await upkeep.recompute('eus_b', apply)).toEqual({ outcome: 'unknown' });
+      }
+      expect(await store.endUser('eus_a')).toEqual(foldOf(given));
+    });
+
+    it('remembers how far it has come', async () => {
+      const checkpoint = { cursor: 'eus_a', started_at: instantOf(NOW), fold_version: 1, tally: { right: 3 } };
+      expect(await upkeep.checkpoint()).toBeNull();
+      await upkeep.saveCheckpoint(checkpoint);
+      expect(await upkeep.checkpoint()).toEqual(checkpoint);
+      await upkeep.saveCheckpoint(null);
+      expect(await upkeep.checkpoint()).toBeNull();
+    });
+  });
+}
+
+/** All end users that a rebuild meets, window by window. */
+export async function windows(upkeep: Upkeep, size: number): Promise<readonly string[]> {
+  const met: string[] = [];
+  let after: string | null = null;
+  do {
+    const { ids, next }: Awaited<ReturnType<Upkeep['endUsers']>> = await upkeep.endUsers(after, size);
+    met.push(...ids);
+    after = next;
+  } while (after !== null);
+  return met;
 }
 
 /** Few values each, so that ties and duplicates are frequent. */

@@ -1,11 +1,13 @@
+import { PassThrough } from 'node:stream';
 import { Firestore, Timestamp, v1 } from '@google-cloud/firestore';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type EndUserEvent, Unprocessable } from '../../functions/events/event.ts';
 import { Lanes } from '../../functions/projector/lanes.ts';
 import { FirestoreStore } from '../../functions/store/firestore.ts';
+import { FirestoreUpkeep } from '../../functions/store/firestore-upkeep.ts';
 import { hasFirestore, newProject } from '../emulators.ts';
 import { proxyTo } from '../proxy.ts';
-import { NOW } from './contract.ts';
+import { NOW, windows } from './contract.ts';
 import { endUserEvent, event, foldOf, logged, persistently, sized } from './given.ts';
 
 describe.skipIf(!hasFirestore)('in Firestore', () => {
@@ -17,6 +19,7 @@ describe.skipIf(!hasFirestore)('in Firestore', () => {
   let config: { projectId: string; databaseId: string };
   let stores: FirestoreStore[];
   let store: FirestoreStore;
+  let upkeep: FirestoreUpkeep;
   /** Looks and meddles past the store. */
   let db: Firestore;
 
@@ -24,13 +27,14 @@ describe.skipIf(!hasFirestore)('in Firestore', () => {
     config = { projectId: newProject(), databaseId: '(default)' };
     stores = [];
     store = open();
+    upkeep = new FirestoreUpkeep(config, () => NOW);
     db = new Firestore(config);
   });
 
   afterEach(async () => {
     vi.restoreAllMocks();
     vi.unstubAllEnvs();
-    await Promise.all([db.terminate(), ...stores.map((each) => each.close())]);
+    await Promise.all([db.terminate(), upkeep.close(), ...stores.map((each) => each.close())]);
   });
 
   const stored = async (path: string) => (await db.doc(path).get()).data();
@@ -93,9 +97,9 @@ describe.skipIf(!hasFirestore)('in Firestore', () => {
       expect(await stored(`events/${given.event_id}`)).toMatchObject({ bytes: 2_000_000, body: null });
       const { docs } = await db.collection(`events/${given.event_id}/body`).get();
       expect(docs.map((chunk) => [chunk.id, Object.keys(chunk.data()), chunk.get('data').byteLength])).toEqual([
-        ['0', ['data'], 900_000],
-        ['1', ['data'], 900_000],
-        ['2', ['data'], 200_000],
+        ['0', ['heron_id', 'data'], 900_000],
+        ['1', ['heron_id', 'data'], 900_000],
+        ['2', ['heron_id', 'data'], 200_000],
       ]);
     });
 
@@ -168,13 +172,24 @@ describe.skipIf(!hasFirestore)('in Firestore', () => {
       expect(requests()).toEqual({ reads: 0, writes: 1, calls: 1 });
     });
 
-    it('is a write more for each chunk of a large body, and none for its duplicate', async () => {
+    it('is a write and a read more for each chunk of a large body, and two reads for each three of them', async () => {
       const given = sized(2_800_000, { heron_id: 'eus_a' });
       const requests = watchRequests();
       await store.append([given]);
-      expect(requests()).toEqual({ reads: 2, writes: 6, calls: 5 });
+      expect(requests()).toEqual({ reads: 9, writes: 6, calls: 7 });
       await store.append([given]);
-      expect(requests()).toEqual({ reads: 2, writes: 2, calls: 3 }); // refused, as above
+      expect(requests()).toEqual({ reads: 7, writes: 2, calls: 5 }); // refused, as above
+    });
+
+    it('is a read for an event of a forgotten end user, and one more for one without a time', async () => {
+      await upkeep.forget('eus_a', 'me');
+      const requests = watchRequests();
+      await store.append([event({ heron_id: 'eus_a' })]);
+      expect(requests()).toEqual({ reads: 1, writes: 0, calls: 2 });
+      await store.append([sized(1_000_000, { heron_id: 'eus_a' })]);
+      expect(requests()).toEqual({ reads: 5, writes: 0, calls: 5 });
+      await store.append([event({ heron_id: 'eus_b', created: 'no time' })]);
+      expect(requests()).toEqual({ reads: 1, writes: 1, calls: 2 });
     });
 
     it('is one read and a write each, and one more, for events that share a transaction', async () => {
@@ -261,7 +276,7 @@ describe.skipIf(!hasFirestore)('in Firestore', () => {
     it('is given up in time and replaced: the next event is taken as soon as there is a way', async () => {
       const proxy = await proxyTo(process.env.FIRESTORE_EMULATOR_HOST ?? '');
       vi.stubEnv('FIRESTORE_EMULATOR_HOST', proxy.host);
-      const impatient = new FirestoreStore(config, () => NOW, 500);
+      const impatient = new FirestoreStore(config, () => NOW, { callMs: 500 });
       stores.push(impatient);
       const given = Array.from({ length: 4 }, (_, n) => event({ heron_id: 'eus_a', n }));
       await impatient.append(given.slice(0, 1));
@@ -280,7 +295,207 @@ describe.skipIf(!hasFirestore)('in Firestore', () => {
     });
   });
 
+  describe('erasure', () => {
+    /** All that is left anywhere of an end user, but its tombstone. */
+    const remains = async (heronId: string) => {
+      const found = await Promise.all(
+        ['events', 'body'].map((group) => db.collectionGroup(group).where('heron_id', '==', heronId).get()),
+      );
+      return found.flatMap(({ docs }) => docs.map(({ ref }) => ref.path));
+    };
+    const eraseAll = async (heronId: string) => {
+      for (let left = true; left; ) {
+        const { events, bodies } = await upkeep.erase(heronId);
+        left = events + bodies > 0;
+      }
+    };
+
+    it('leaves a tombstone and nothing else', async () => {
+      await store.append([endUserEvent({ heron_id: 'eus_a', end_user_id: 'myenduser', meta: { a: 1 } })]);
+      await upkeep.forget('eus_a', 'me');
+      await eraseAll('eus_a');
+      const at = Timestamp.fromMillis(NOW);
+      expect(await stored('end_users/eus_a')).toEqual({ forgotten: { at, by: 'me', events: 1 } });
+      expect(await remains('eus_a')).toEqual([]);
+    });
+
+    it('finds the body of an event that was never recorded, and leaves those of others', async () => {
+      const [cutOff, other] = [sized(3_000_000, { heron_id: 'eus_a' }), sized(1_000_000, { heron_id: 'eus_b' })];
+      await store.append([other]);
+      await db.doc(`events/${cutOff.event_id}/body/0`).set({ heron_id: 'eus_a', data: Buffer.from('…') });
+      await upkeep.forget('eus_a', 'me');
+      expect(await upkeep.erase('eus_a')).toEqual({ events: 0, bodies: 1 });
+      expect(await upkeep.erase('eus_a')).toEqual({ events: 0, bodies: 0 });
+      expect(await remains('eus_a')).toEqual([]);
+      expect(Buffer.compare((await store.body(other.event_id)) ?? Buffer.of(), other.body)).toBe(0);
+    });
+
+    it('counts each event once, whoever erases at the same time', async () => {
+      await store.append(Array.from({ length: 130 }, (_, n) => event({ heron_id: 'eus_a', n })));
+      await upkeep.forget('eus_a', 'me');
+      await Promise.all([1, 2, 3].map(() => persistently(() => eraseAll('eus_a'))));
+      expect(await upkeep.tombstone('eus_a')).toMatchObject({ events: 130 });
+    });
+
+    it('leaves nothing of what is appended at the same moment, whoever wins', async () => {
+      for (let round = 0; round < 3; round++) {
+        const heron_id = `eus_${round}`;
+        const given = [
+          ...Array.from({ length: 8 }, (_, n) => event({ heron_id, n })),
+          event({ heron_id, created: 'no time' }),
+          sized(1_000_000, { heron_id }),
+          sized(3_000_000, { heron_id }),
+        ];
+        const writers = [store, open()];
+        const appended = given.map(async (each, n) => {
+          await new Promise((resolve) => setTimeout(resolve, Math.random() * 60));
+          return persistently(async () => (writers[n % 2] as FirestoreStore).append([each]));
+        });
+        await new Promise((resolve) => setTimeout(resolve, 15 + 25 * round));
+        await persistently(() => upkeep.forget(heron_id, 'me'));
+        await persistently(() => eraseAll(heron_id));
+        // Erased for good: what is still on its way adds nothing behind it.
+        expect(await remains(heron_id)).toEqual([]);
+        const outcomes = (await Promise.all(appended)).flat();
+        expect(await remains(heron_id)).toEqual([]);
+        expect(await store.endUser(heron_id)).toBeNull();
+        const recorded = outcomes.filter((outcome) => outcome !== 'forgotten').length;
+        expect((await upkeep.tombstone(heron_id))?.events).toBe(recorded);
+      }
+    }, 60_000);
+
+    it('and a lift between the chunks and their event record no event without its body', async () => {
+      const given = sized(1_000_000, { heron_id: 'eus_a' });
+      const { prototype } = v1.FirestoreClient;
+      const commit = prototype.commit;
+      vi.spyOn(prototype, 'commit').mockImplementationOnce(async function (this: typeof prototype, ...args) {
+        const result = await Reflect.apply(commit, this, args);
+        vi.restoreAllMocks();
+        await upkeep.forget('eus_a', 'me');
+        await upkeep.lift('eus_a');
+        return result;
+      });
+      await expect(store.append([given])).rejects.toThrow('gone');
+      expect(await store.append([given])).toEqual(['appended']);
+      expect(Buffer.compare((await store.body(given.event_id)) ?? Buffer.of(), given.body)).toBe(0);
+    });
+
+    it('is not needed for the body of an event that Firestore refuses', async () => {
+      const given = { ...sized(1_000_000, { heron_id: 'eus_a' }), topic: 'x'.repeat(1_100_000) };
+      await expect(store.append([given])).rejects.toThrow(Unprocessable);
+      expect(await remains('eus_a')).toEqual([]);
+    });
+  });
+
+  describe('retention', () => {
+    it('gives events and chunks the time at which they go, an event before its body', async () => {
+      const keeping = new FirestoreStore(config, () => NOW, { retentionDays: 30 });
+      stores.push(keeping);
+      const given = sized(1_000_000, { heron_id: 'eus_a' });
+      await keeping.append([given]);
+      const days = (count: number) => Timestamp.fromMillis(NOW + count * 86_400_000);
+      expect(await stored(`events/${given.event_id}`)).toMatchObject({ expires_at: days(30) });
+      expect(await stored(`events/${given.event_id}/body/0`)).toMatchObject({ expires_at: days(33) });
+      expect(await stored('end_users/eus_a')).not.toHaveProperty('expires_at');
+    });
+  });
+
+  describe('rebuilding', () => {
+    it('shows what is wrong with a state, and sets it right', async () => {
+      const given = [1, 2].map((n) => endUserEvent({ heron_id: 'eus_a', end_user_id: 'x', meta: { n }, n }));
+      await store.append([...given, sized(1_000_000, { heron_id: 'eus_a' })]);
+      const right = await stored('end_users/eus_a');
+      const wrong = {
+        ...right,
+        status: 'failed',
+        event_count: 7,
+        first_event_at: time('2020-01-01T00:00:00Z', 1),
+        meta: 'no JSON',
+        last_event: null,
+        'a.b`c': { deep: [1] },
+      };
+      await db.doc('end_users/eus_a').set(wrong);
+      const different = {
+        outcome: 'different',
+        fewerEvents: true,
+        differences: expect.arrayContaining([
+          { field: 'status', stored: 'failed', computed: 'processed' },
+          { field: 'event_count', stored: 7, computed: 3 },
+          { field: 'first_event_at', stored: '2020-01-01T00:00:00.000001Z', computed: '2026-08-14T12:24:38.137886Z' },
+          { field: 'a.b`c', stored: { deep: [1] }, computed: undefined },
+        ]),
+      };
+      expect(await upkeep.recompute('eus_a', false)).toEqual(different);
+      expect(await stored('end_users/eus_a')).toEqual(wrong);
+      expect(await upkeep.recompute('eus_a', true)).toEqual(different);
+      expect(await stored('end_users/eus_a')).toEqual(right);
+      expect(await upkeep.recompute('eus_a', true)).toEqual({ outcome: 'right' });
+    });
+
+    it('makes a state that is missing, brings an old one up to date, and keeps one whose events are gone', async () => {
+      const given = event({ heron_id: 'eus_a' });
+      await store.append([given]);
+      await db.doc('end_users/eus_a').delete();
+      expect(await upkeep.recompute('eus_a', true)).toMatchObject({ outcome: 'different', fewerEvents: false });
+      expect(await store.endUser('eus_a')).toEqual(foldOf([given]));
+
+      await db.doc('end_users/eus_a').update({ 'fold.version': 0 });
+      expect(await upkeep.recompute('eus_a', true)).toMatchObject({ differences: [{ field: 'fold' }] });
+      expect(await store.endUser('eus_a')).toEqual(foldOf([given]));
+
+      await db.doc(`events/${given.event_id}`).delete();
+      expect(await upkeep.recompute('eus_a', true)).toEqual({ outcome: 'without_events' });
+      expect(await store.endUser('eus_a')).toEqual(foldOf([given]));
+    });
+
+    it('is right at every moment while events of the same end user arrive', async () => {
+      const given = Array.from({ length: 60 }, (_, n) => event({ heron_id: 'eus_a', end_user_id: 'x', n }));
+      await store.append(given.slice(0, 20));
+      let outcomes = 0;
+      const arriving = (async () => {
+        for (const each of given.slice(20)) {
+          await persistently(() => store.append([each]));
+          await new Promise((resolve) => setTimeout(resolve, 30));
+        }
+      })();
+      let arrived = false;
+      void arriving.then(() => {
+        arrived = true;
+      });
+      while (!arrived) {
+        await db.doc('end_users/eus_a').update({ status: 'tampered' });
+        const { outcome } = await upkeep.recompute('eus_a', true);
+        expect(['different', 'right']).toContain(outcome);
+        outcomes++;
+      }
+      await arriving;
+      await upkeep.recompute('eus_a', true);
+      expect(outcomes).toBeGreaterThan(1);
+      expect(await store.endUser('eus_a')).toEqual(foldOf(given));
+    });
+
+    it('finds end users whose state is missing, among those who have one, in every window', async () => {
+      const ids = Array.from({ length: 24 }, (_, n) => `eus_${String(n).padStart(2, '0')}`);
+      await Promise.all(ids.map((heron_id) => store.append([event({ heron_id }), event({ heron_id, n: 2 })])));
+      await store.append([logged('of nobody')]);
+      for (const missing of [[], ids.slice(5, 12), ids.slice(0, 3), ids.slice(20), ids]) {
+        for (const id of missing) await db.doc(`end_users/${id}`).delete();
+        for (const size of [1, 4, 24, 100]) expect(await windows(upkeep, size)).toEqual(ids);
+      }
+    });
+  });
+
   describe('close', () => {
+    it('leaves a call to itself that does not end', async () => {
+      vi.spyOn(v1.FirestoreClient.prototype, 'batchGetDocuments').mockImplementation(() => {
+        return new PassThrough({ objectMode: true }) as never;
+      });
+      store.endUser('eus_a').catch(() => {});
+      const begun = performance.now();
+      await store.close();
+      expect(performance.now() - begun).toBeLessThan(6_000);
+    });
+
     it('waits for what is on its way, and refuses what comes after', async () => {
       const given = event({ heron_id: 'eus_a' });
       const begun = Promise.withResolvers<void>();

@@ -6,7 +6,7 @@ describe('the in-memory store', () => {
   storeContract(
     (now) => {
       const store = new MemoryStore(now);
-      return { store, other: store };
+      return { store, other: store, upkeep: store };
     },
     { runs: 200 },
   );

@@ -1,0 +1,244 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  type DocumentData,
+  FieldPath,
+  FieldValue,
+  type Firestore,
+  type Query,
+  Timestamp,
+  type Transaction,
+} from '@google-cloud/firestore';
+import type { StoreConfig } from '../config.ts';
+import { type Instant, instantOf } from '../heron/instant.ts';
+import { isHeronId } from '../heron/webhook.ts';
+import { Connection, codeOf } from './connection.ts';
+import {
+  endUserDocument,
+  endUserReference,
+  foldLog,
+  history,
+  isTombstone,
+  toInstant,
+  toTimestamp,
+} from './firestore.ts';
+import { type Checkpoint, differencesOf, type Recomputed, type Tombstone, type Upkeep } from './upkeep.ts';
+
+/** A long history takes its time, and nobody waits as Pub/Sub does. */
+const CALL_MS = 60_000;
+const ERASED_A_COMMIT = 100;
+
+/** What may succeed a moment later: UNKNOWN, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, ABORTED, INTERNAL, UNAVAILABLE. */
+const TRANSIENT: ReadonlySet<unknown> = new Set([2, 4, 8, 10, 13, 14]);
+const MAX_ATTEMPTS = 10;
+/** So many times a state is recomputed without a lock, and may be overtaken by an event. */
+const FREE_ATTEMPTS = 5;
+
+type Comparison = {
+  readonly recomputed: Recomputed;
+  readonly right: DocumentData | null;
+  readonly updateTime: Timestamp | undefined;
+};
+
+/** Erasure and rebuilding in Firestore; what a rebuild has done is in `upkeep/rebuild`. */
+export class FirestoreUpkeep implements Upkeep {
+  readonly #connection: Connection;
+  readonly #now: () => number;
+
+  constructor(config: StoreConfig, now: () => number) {
+    this.#connection = new Connection(config, CALL_MS);
+    this.#now = now;
+  }
+
+  async forget(heronId: string, by: string) {
+    return this.#connection.write(async (db, transaction) => {
+      const before = (await transaction.get(endUserReference(db, heronId))).data();
+      if (isTombstone(before)) return { tombstone: toTombstone(before), was: 'tombstone' as const };
+      const tombstone: Tombstone = { at: instantOf(this.#now()), by, events: 0 };
+      transaction.set(endUserReference(db, heronId), { forgotten: { ...tombstone, at: toTimestamp(tombstone.at) } });
+      return { tombstone, was: before === undefined ? null : ('state' as const) };
+    });
+  }
+
+  async tombstone(heronId: string): Promise<Tombstone | null> {
+    if (!isHeronId(heronId)) return null;
+    const data = (await this.#connection.call((db) => endUserReference(db, heronId).get())).data();
+    return isTombstone(data) ? toTombstone(data) : null;
+  }
+
+  /** No append writes behind a tombstone: what a query does not find any more is gone for good. */
+  async erase(heronId: string) {
+    return this.#connection.write(async (db, transaction) => {
+      const tombstone = await transaction.get(endUserReference(db, heronId));
+      if (!isTombstone(tombstone.data())) throw new Error(`${heronId} is not forgotten: nothing more was erased.`);
+      // Across all events, by a field of their own: those of events that were never recorded are found no other way.
+      const chunks = db.collectionGroup('body').where('heron_id', '==', heronId).limit(ERASED_A_COMMIT).select();
+      const found = await transaction.get(chunks);
+      if (!found.empty) {
+        for (const { ref } of found.docs) transaction.delete(ref);
+        return { events: 0, bodies: found.docs.filter(({ id }) => id === '0').length };
+      }
+      const { docs } = await transaction.get(history(db, heronId, ERASED_A_COMMIT, null).select());
+      for (const { ref } of docs) transaction.delete(ref);
+      if (docs.length > 0) transaction.update(tombstone.ref, { 'forgotten.events': FieldValue.increment(docs.length) });
+      return { events: docs.length, bodies: 0 };
+    });
+  }
+
+  async lift(heronId: string): Promise<Tombstone | null> {
+    const before = await this.tombstone(heronId);
+    if (before === null) return null;
+    for (let left = true; left; ) {
+      const { events, bodies } = await this.erase(heronId);
+      left = events + bodies > 0;
+    }
+    return this.#connection.write(async (db, transaction) => {
+      const found = await transaction.get(endUserReference(db, heronId));
+      const data = found.data();
+      if (!isTombstone(data)) return null;
+      transaction.delete(found.ref);
+      return toTombstone(data);
+    });
+  }
+
+  async endUsers(after: string | null, size: number) {
+    const known = await this.#connection.call((db) =>
+      behind(db, after)
+        .limit(size)
+        .select()
+        .get()
+        .then(({ docs }) => docs.map(({ id }) => id)),
+    );
+    // Between any two of them others may be whose state is missing.
+    const bounds = [after ?? '', ...known, null];
+    const gaps = bounds.slice(0, known.length < size ? -1 : -2).map(async (from, i) => {
+      const missing: string[] = [];
+      for (let last = from; last !== null && missing.length <= size; ) {
+        last = await this.#connection.call((db) => nextInLog(db, last ?? '', bounds[i + 1] ?? null));
+        if (last !== null) missing.push(last);
+      }
+      return [...missing, ...known.slice(i, i + 1)];
+    });
+    const ids = (await Promise.all(gaps)).flat().slice(0, size);
+    return { ids, next: ids.length < size ? null : (ids.at(-1) ?? null) };
+  }
+
+  async countEndUsers(after: string | null): Promise<number> {
+    return (await this.#connection.call((db) => behind(db, after).count().get())).data().count;
+  }
+
+  async recompute(heronId: string, apply: boolean): Promise<Recomputed> {
+    if (!isHeronId(heronId)) return { outcome: 'unknown' };
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const locking = attempt > FREE_ATTEMPTS;
+        const recomputed = await (locking ? this.#recomputeLocked(heronId, apply) : this.#recompute(heronId, apply));
+        if (recomputed !== null) return recomputed;
+      } catch (error) {
+        if (attempt === MAX_ATTEMPTS || !TRANSIENT.has(codeOf(error))) throw error;
+        await sleep(Math.random() * 50 * 2 ** attempt);
+      }
+    }
+  }
+
+  /**
+   * Reads state and log at one moment, without a lock, so that no webhook waits for it; sets the state only where it is
+   * still the one that was read, and with it the log: an event that counts changes both.
+   * @returns null where it was not.
+   */
+  async #recompute(heronId: string, apply: boolean): Promise<Recomputed | null> {
+    const { recomputed, right, updateTime } = await this.#connection.call((db) =>
+      db.runTransaction((transaction) => compare(db, transaction, heronId), { readOnly: true }),
+    );
+    if (right === null || !apply) return recomputed;
+    return this.#connection.write(async (db, transaction) => {
+      const { ref, updateTime: since } = await transaction.get(endUserReference(db, heronId));
+      if (since?.valueOf() !== updateTime?.valueOf()) return null;
+      transaction.set(ref, right);
+      return recomputed;
+    });
+  }
+
+  /** For an end user whose events come faster than they can be read: now they wait. */
+  async #recomputeLocked(heronId: string, apply: boolean): Promise<Recomputed> {
+    return this.#connection.write(async (db, transaction) => {
+      const { recomputed, right } = await compare(db, transaction, heronId);
+      if (right !== null && apply) transaction.set(endUserReference(db, heronId), right);
+      return recomputed;
+    });
+  }
+
+  async checkpoint(): Promise<Checkpoint | null> {
+    const data = (await this.#connection.call((db) => checkpointReference(db).get())).data();
+    if (data === undefined) return null;
+    const { cursor, started_at, fold_version, tally } = data;
+    return { cursor, started_at: toInstant(started_at) as Instant, fold_version, tally };
+  }
+
+  async saveCheckpoint(checkpoint: Checkpoint | null): Promise<void> {
+    await this.#connection.call<unknown>((db) =>
+      checkpoint === null
+        ? checkpointReference(db).delete()
+        : checkpointReference(db).set({ ...checkpoint, started_at: toTimestamp(checkpoint.started_at) }),
+    );
+  }
+
+  close(): Promise<void> {
+    return this.#connection.close();
+  }
+}
+
+/** @returns also the right document, where the one that is there is not, and when that was written. */
+async function compare(db: Firestore, transaction: Transaction, heronId: string): Promise<Comparison> {
+  const snapshot = await transaction.get(endUserReference(db, heronId));
+  const { updateTime } = snapshot;
+  const stored = snapshot.data();
+  if (isTombstone(stored)) return { recomputed: { outcome: 'forgotten' }, right: null, updateTime };
+  const computed = await foldLog(db, transaction, heronId);
+  if (computed === null) {
+    const outcome = stored === undefined ? 'unknown' : 'without_events';
+    return { recomputed: { outcome }, right: null, updateTime };
+  }
+  const right = endUserDocument(computed);
+  const differences = differencesOf(stored === undefined ? null : plain(stored), plain(right));
+  if (differences.length === 0) return { recomputed: { outcome: 'right' }, right: null, updateTime };
+  const fewerEvents = Number(stored?.event_count) > computed.event_count;
+  return { recomputed: { outcome: 'different', differences, fewerEvents }, right, updateTime };
+}
+
+function checkpointReference(db: Firestore) {
+  return db.collection('upkeep').doc('rebuild');
+}
+
+function behind(db: Firestore, after: string | null): Query {
+  const endUsers = db.collection('end_users').orderBy(FieldPath.documentId());
+  return after === null ? endUsers : endUsers.startAfter(after);
+}
+
+/** The first end user in the log behind one and before another. By the index that histories are read by. */
+async function nextInLog(db: Firestore, after: string, before: string | null): Promise<string | null> {
+  const events = db
+    .collection('events')
+    .orderBy('heron_id')
+    .orderBy('created', 'desc')
+    .orderBy(FieldPath.documentId(), 'desc')
+    .startAfter(after);
+  const { docs } = await (before === null ? events : events.endBefore(before)).select('heron_id').limit(1).get();
+  return docs[0]?.get('heron_id') ?? null;
+}
+
+/** As people read it: times as text. */
+function plain(data: DocumentData): DocumentData {
+  const readable = (value: unknown): unknown => {
+    if (value instanceof Timestamp) return toInstant(value);
+    return isMap(value) ? plain(value) : value;
+  };
+  return Object.fromEntries(Object.entries(data).map(([field, value]) => [field, readable(value)]));
+}
+
+function isMap(value: unknown): value is DocumentData {
+  return typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype;
+}
+
+function toTombstone({ forgotten: { at, by, events } }: { readonly forgotten: DocumentData }): Tombstone {
+  return { at: toInstant(at) as Instant, by, events };
+}

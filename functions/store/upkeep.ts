@@ -1,0 +1,76 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { Instant } from '../heron/instant.ts';
+
+/** What is left of a forgotten end user. */
+export type Tombstone = {
+  readonly at: Instant;
+  readonly by: string;
+  /** How many events of it were erased so far. */
+  readonly events: number;
+};
+
+/** A field of a state that is not what the log says. */
+export type Difference = { readonly field: string; readonly stored: unknown; readonly computed: unknown };
+
+/** What came of recomputing an end user's state; `without_events`: the log has none of it any more, the state stays. */
+export type Recomputed =
+  | { readonly outcome: 'right' | 'forgotten' | 'without_events' | 'unknown' }
+  | {
+      readonly outcome: 'different';
+      readonly differences: readonly Difference[];
+      /** The state had counted events that the log does not have any more. */
+      readonly fewerEvents: boolean;
+    };
+
+/** How far a rebuild has come: all end users up to the cursor are done. */
+export type Checkpoint = {
+  readonly cursor: string;
+  readonly started_at: Instant;
+  readonly fold_version: number;
+  /** How many came to which outcome. */
+  readonly tally: Readonly<Record<string, number>>;
+};
+
+/** The port to the store for operators: erasure and rebuilding, while events keep arriving. */
+export interface Upkeep {
+  /**
+   * Leaves a tombstone in place of an end user's state, or the one that is there: from now on nothing of it is written,
+   * and the store knows it no more; {@link erase} deletes what was written before.
+   * @returns also what was there: its state, its tombstone, or null.
+   */
+  forget(
+    heronId: string,
+    by: string,
+  ): Promise<{ readonly tombstone: Tombstone; readonly was: 'state' | 'tombstone' | null }>;
+  tombstone(heronId: string): Promise<Tombstone | null>;
+  /**
+   * Deletes some of a forgotten end user's events and bodies, those of events that were never recorded too, and counts
+   * the events on its tombstone. @returns how many; none once nothing is left.
+   */
+  erase(heronId: string): Promise<{ readonly events: number; readonly bodies: number }>;
+  /** Takes the tombstone away, after erasing what is left: new events count again. @returns it, or null: there was none. */
+  lift(heronId: string): Promise<Tombstone | null>;
+
+  /** End users that have a state, a tombstone or events, by heron_id, and where to go on; null at the end. */
+  endUsers(
+    after: string | null,
+    size: number,
+  ): Promise<{ readonly ids: readonly string[]; readonly next: string | null }>;
+  /** How many there are behind it; those that have events only are not counted. */
+  countEndUsers(after: string | null): Promise<number>;
+  /** Compares an end user's state with what the log says at that moment, and sets it where it differs, if wanted. */
+  recompute(heronId: string, apply: boolean): Promise<Recomputed>;
+  checkpoint(): Promise<Checkpoint | null>;
+  saveCheckpoint(checkpoint: Checkpoint | null): Promise<void>;
+  close(): Promise<void>;
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/** @param stored null where there is none. */
+export function differencesOf(stored: Fields | null, computed: Fields): readonly Difference[] {
+  const fields = new Set([...Object.keys(stored ?? {}), ...Object.keys(computed)]);
+  return [...fields]
+    .map((field) => ({ field, stored: stored?.[field], computed: computed[field] }))
+    .filter((each) => !isDeepStrictEqual(each.stored, each.computed));
+}
