@@ -66,6 +66,16 @@ export function storeConfig(env: Env): StoreConfig {
   return { projectId: projectId(env), databaseId };
 }
 
+/** After how many days the log lets go of an event; null for never. @throws ConfigError */
+export function retentionDays(env: Env): number | null {
+  const text = env.EVENT_RETENTION_DAYS || null;
+  if (text !== null && !/^[1-9]\d{0,4}$/.test(text))
+    throw new ConfigError(
+      `EVENT_RETENTION_DAYS is no number of days: ${JSON.stringify(text)}. Use a whole number from 1 to 99999, or unset it to keep events for ever.`,
+    );
+  return text === null ? null : Number(text);
+}
+
 /** @throws ConfigError */
 export function projectId(env: Env): string {
   const id = env.GOOGLE_CLOUD_PROJECT;

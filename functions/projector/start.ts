@@ -1,5 +1,5 @@
 import { GooglePublisher } from '../bus/google.ts';
-import { busConfig, storeConfig } from '../config.ts';
+import { busConfig, retentionDays, storeConfig } from '../config.ts';
 import type { Log } from '../log.ts';
 import { FirestoreStore } from '../store/firestore.ts';
 import { projector } from './projector.ts';
@@ -8,7 +8,7 @@ import { projector } from './projector.ts';
 export function start(env: NodeJS.ProcessEnv, log: Log) {
   const config = busConfig(env);
   const now = Date.now;
-  const store = new FirestoreStore(storeConfig(env), now);
+  const store = new FirestoreStore(storeConfig(env), now, { retentionDays: retentionDays(env) });
   const publisher = new GooglePublisher(config);
   return {
     handler: projector({ publisher, store, log, now, projectId: config.projectId }),
