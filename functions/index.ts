@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util';
-import { type HttpFunction, http } from '@google-cloud/functions-framework';
+import { http } from '@google-cloud/functions-framework';
 import { ConfigError } from './config.ts';
-import { drainOnSignals, takeOverRequests } from './http.ts';
+import { drainOnSignals, guarded, takeOverRequests } from './http.ts';
 import { cloudLog } from './log.ts';
 
 /**
@@ -18,14 +18,12 @@ const start = {
   query: async () => (await import('./query/start.ts')).start(process.env, log),
 };
 
-export type Started = { readonly handler: HttpFunction; readonly close: () => Promise<void> };
-
 if (Object.hasOwn(start, target)) {
   try {
     const { handler, close } = await start[target as keyof typeof start]();
     takeOverRequests();
     drainOnSignals(log, close);
-    http(target, handler);
+    http(target, guarded(handler, log));
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     log('CRITICAL', error.message, { outcome: 'not_started' });

@@ -12,6 +12,7 @@ export type Cause = {
   readonly messageId?: string | undefined;
   readonly publishTime?: Instant | null | undefined;
   readonly subscription?: string | undefined;
+  readonly deliveryAttempt?: number | null | undefined;
 };
 
 /** A message in a subscriber's dead letters. */
@@ -22,7 +23,7 @@ export type DeadLetter = {
   /** The one that could not deliver it; null where the request was no message. */
   readonly subscription: string | null;
   readonly reason: string;
-  /** How often it was delivered; null where the subscriber itself gave it up, however often it had come. */
+  /** How often it was delivered; null where nobody counted. */
   readonly deliveries: number | null;
   /** When the message was published that could not be delivered. */
   readonly published_at: Instant | null;
@@ -42,13 +43,14 @@ const GOOGLES = 'CloudPubSubDeadLetterSource';
 
 /** The message with the cause in attributes beside its own, of which so many are kept as Pub/Sub takes. */
 export function toDeadLetter(message: Message, cause: Cause): Message {
-  const { subscriber, reason, messageId, publishTime, subscription } = cause;
+  const { subscriber, reason, messageId, publishTime, subscription, deliveryAttempt } = cause;
   const why = {
     [`${OURS}reason`]: reason,
     [`${OURS}subscriber`]: subscriber,
     ...(messageId ? { [`${OURS}message_id`]: messageId } : {}),
     ...(publishTime ? { [`${OURS}publish_time`]: rfc3339(publishTime) } : {}),
     ...(subscription ? { [`${OURS}subscription`]: subscription } : {}),
+    ...(deliveryAttempt ? { [`${OURS}deliveries`]: String(deliveryAttempt) } : {}),
   };
   const own = Object.entries(withoutCause(message).attributes).slice(0, MAX_ATTRIBUTES - Object.keys(why).length);
   return { data: message.data, attributes: { ...Object.fromEntries(own), ...why } };
@@ -64,7 +66,7 @@ function toEntry(subscriber: string, { messageId, publishTime, message }: Pulled
   const { data, attributes } = message;
   const ours = (name: string) => attributes[`${OURS}${name}`] ?? null;
   const googles = (name: string) => attributes[`${GOOGLES}${name}`] ?? null;
-  const deliveries = googles('DeliveryCount');
+  const deliveries = ours('deliveries') ?? googles('DeliveryCount');
   return {
     id: messageId,
     subscriber: ours('subscriber') ?? subscriber,

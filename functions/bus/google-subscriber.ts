@@ -1,4 +1,4 @@
-import { PubSub, v1 } from '@google-cloud/pubsub';
+import { PubSub, type protos, v1 } from '@google-cloud/pubsub';
 import type { BusConfig } from '../config.ts';
 import { type Instant, instantOfEpoch } from '../heron/instant.ts';
 import type { Pulled, Subscriber } from './bus.ts';
@@ -28,15 +28,15 @@ export class GoogleSubscriber implements Subscriber {
     const request = { subscription: this.#path(subscription), maxMessages: max };
     try {
       const [{ receivedMessages }] = await client.pull(request, { timeout: PULL_MS, retry: null });
-      return (receivedMessages ?? []).map(({ ackId, message }) => ({
-        ackId: ackId ?? '',
-        messageId: message?.messageId ?? '',
-        publishTime: toInstant(message?.publishTime),
-        message: { data: Buffer.from(message?.data ?? ''), attributes: { ...message?.attributes } },
-      }));
+      return (receivedMessages ?? []).map(toPulled);
     } catch (error) {
-      if ((error as { code?: unknown }).code === DEADLINE_EXCEEDED) return [];
-      throw error;
+      if ((error as { code?: unknown }).code !== DEADLINE_EXCEEDED) throw error;
+      // None came, or Pub/Sub is silent: only one that answers can tell.
+      const [{ receivedMessages }] = await client.pull(
+        { ...request, returnImmediately: true },
+        { timeout: CALL_MS, retry: null },
+      );
+      return (receivedMessages ?? []).map(toPulled);
     }
   }
 
@@ -59,6 +59,15 @@ export class GoogleSubscriber implements Subscriber {
   #path(subscription: string): string {
     return `projects/${this.#config.projectId}/subscriptions/${this.#config.topicPrefix}${subscription}`;
   }
+}
+
+function toPulled({ ackId, message }: protos.google.pubsub.v1.IReceivedMessage): Pulled {
+  return {
+    ackId: ackId ?? '',
+    messageId: message?.messageId ?? '',
+    publishTime: toInstant(message?.publishTime),
+    message: { data: Buffer.from(message?.data ?? ''), attributes: { ...message?.attributes } },
+  };
 }
 
 function toInstant(time: { seconds?: unknown; nanos?: unknown } | null | undefined): Instant {

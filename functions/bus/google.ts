@@ -1,5 +1,6 @@
 import { PubSub, v1 } from '@google-cloud/pubsub';
 import type { BusConfig } from '../config.ts';
+import { within } from '../deadline.ts';
 import { type Message, type Publisher, TopicNotFound } from './bus.ts';
 
 const NOT_FOUND = 5;
@@ -45,8 +46,10 @@ export class GooglePublisher implements Publisher {
       const timeout = first ? Math.min(FIRST_TRY_MS, left) : left;
       try {
         const request = { topic: name, messages: [{ data: message.data, attributes: { ...message.attributes } }] };
+        const end = performance.now() + timeout;
+        const connected = await within(timeout, client, 'no connection to Pub/Sub in time');
         // No retries inside the library: they would go over the same connection.
-        const [response] = await (await client).publish(request, { timeout, retry: null });
+        const [response] = await connected.publish(request, { timeout: end - performance.now(), retry: null });
         return response.messageIds?.[0] ?? '';
       } catch (error) {
         const code = (error as { code?: unknown }).code;
@@ -61,7 +64,8 @@ export class GooglePublisher implements Publisher {
   }
 
   async close(): Promise<void> {
-    await (await this.#client).close();
+    const client = await this.#client.catch(() => null); // one that was never made needs no closing
+    await client?.close();
   }
 
   /** Only the first of many calls that missed their deadline on a connection replaces it. */
@@ -75,6 +79,8 @@ export class GooglePublisher implements Publisher {
   async #connect(): Promise<Client> {
     // PubSub knows the emulator and the project; its client config is what the plain client takes.
     const config = await new PubSub({ projectId: this.#config.projectId, ...CHANNEL_OPTIONS }).getClientConfig();
-    return new v1.PublisherClient(config as ConstructorParameters<typeof v1.PublisherClient>[0]);
+    const client = new v1.PublisherClient(config as ConstructorParameters<typeof v1.PublisherClient>[0]);
+    await client.initialize(); // fetches credentials, which no call's deadline covers
+    return client;
   }
 }

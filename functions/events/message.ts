@@ -31,6 +31,8 @@ export type Pushed = {
   readonly publishTime: Instant | null;
   /** The full name of the subscription that pushed it. */
   readonly subscription: string;
+  /** How often it was delivered, this time included; null where nobody counts (the emulator does not). */
+  readonly deliveryAttempt: number | null;
 };
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
@@ -59,6 +61,7 @@ export function parsePush(body: Uint8Array): Pushed {
     messageId: isText(messageId) ? messageId : '',
     publishTime: parseInstant(publishTime),
     subscription: isText(envelope.subscription) ? envelope.subscription : '',
+    deliveryAttempt: Number.isSafeInteger(envelope.deliveryAttempt) ? Number(envelope.deliveryAttempt) : null,
   };
 }
 

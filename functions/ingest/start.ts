@@ -1,6 +1,5 @@
 import { GooglePublisher } from '../bus/google.ts';
 import { busConfig, secretSource } from '../config.ts';
-import { guarded } from '../http.ts';
 import type { Log } from '../log.ts';
 import { ingest } from './ingest.ts';
 import { Secrets } from './secrets.ts';
@@ -12,7 +11,7 @@ export function start(env: NodeJS.ProcessEnv, log: Log) {
   const publisher = new GooglePublisher(config);
   const secrets = new Secrets(source, log, () => performance.now());
   return {
-    handler: guarded(ingest({ publisher, secrets, log, now: Date.now, projectId: config.projectId }), log),
+    handler: ingest({ publisher, secrets, log, now: Date.now, projectId: config.projectId }),
     close: () => publisher.close(),
   };
 }

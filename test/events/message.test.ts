@@ -152,6 +152,7 @@ describe('the push envelope', () => {
       messageId: '2070443601311540',
       publishTime: '2026-08-14T12:24:39.749000Z',
       subscription: 'projects/myproject/subscriptions/projector.end_user.processed',
+      deliveryAttempt: 5,
     });
   });
 
@@ -161,6 +162,7 @@ describe('the push envelope', () => {
       messageId: '1',
       publishTime: null,
       subscription: 's',
+      deliveryAttempt: null,
     });
   });
 
@@ -174,7 +176,16 @@ describe('the push envelope', () => {
       messageId: '',
       publishTime: null,
       subscription: '',
+      deliveryAttempt: null,
     });
+  });
+
+  test.each([
+    [5, 5],
+    ['5', null],
+    [1.5, null],
+  ])('says how often it came, where Pub/Sub counts: %j', (deliveryAttempt, read) => {
+    expect(parsePush(bytes({ message: {}, deliveryAttempt })).deliveryAttempt).toBe(read);
   });
 
   test('hands on no id that Pub/Sub would not take back', () => {
