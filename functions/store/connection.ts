@@ -3,6 +3,7 @@ import type { StoreConfig } from '../config.ts';
 import { Unprocessable } from '../events/event.ts';
 
 const INVALID_ARGUMENT = 3;
+const DEADLINE_EXCEEDED = 4;
 
 /** The client pauses 1, 1.5, 2.3 and 3.4 s between five attempts: a sixth would seldom end before nobody waits for it. */
 const MAX_ATTEMPTS = 5;
@@ -60,7 +61,8 @@ export class Connection {
     call.then(done, done);
     return within(this.#callMs, call, () => {
       this.#replace(client);
-      throw new Error(`Firestore did not answer within ${this.#callMs} ms.`);
+      const details = `Firestore did not answer within ${this.#callMs} ms.`;
+      throw Object.assign(new Error(details), { code: DEADLINE_EXCEEDED, details });
     });
   }
 

@@ -29,7 +29,7 @@ const ERASED_A_COMMIT = 100;
 
 /** What may succeed a moment later: UNKNOWN, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, ABORTED, INTERNAL, UNAVAILABLE. */
 const TRANSIENT: ReadonlySet<unknown> = new Set([2, 4, 8, 10, 13, 14]);
-const MAX_ATTEMPTS = 10;
+const PATIENCE_MS = 60_000;
 /** So many times a state is recomputed without a lock, and may be overtaken by an event. */
 const FREE_ATTEMPTS = 5;
 
@@ -128,14 +128,15 @@ export class FirestoreUpkeep implements Upkeep {
 
   async recompute(heronId: string, apply: boolean): Promise<Recomputed> {
     if (!isHeronId(heronId)) return { outcome: 'unknown' };
+    const end = performance.now() + PATIENCE_MS;
     for (let attempt = 1; ; attempt++) {
       try {
         const locking = attempt > FREE_ATTEMPTS;
         const recomputed = await (locking ? this.#recomputeLocked(heronId, apply) : this.#recompute(heronId, apply));
         if (recomputed !== null) return recomputed;
       } catch (error) {
-        if (attempt === MAX_ATTEMPTS || !TRANSIENT.has(codeOf(error))) throw error;
-        await sleep(Math.random() * 50 * 2 ** attempt);
+        if (performance.now() > end || !TRANSIENT.has(codeOf(error))) throw error;
+        await sleep(Math.random() * Math.min(5_000, 50 * 2 ** attempt));
       }
     }
   }

@@ -69,7 +69,7 @@ type Fields = Readonly<Record<string, unknown>>;
 
 /** @param stored null where there is none. */
 export function differencesOf(stored: Fields | null, computed: Fields): readonly Difference[] {
-  const fields = new Set([...Object.keys(stored ?? {}), ...Object.keys(computed)]);
+  const fields = new Set([...Object.keys(computed), ...Object.keys(stored ?? {})]);
   return [...fields]
     .map((field) => ({ field, stored: stored?.[field], computed: computed[field] }))
     .filter((each) => !isDeepStrictEqual(each.stored, each.computed));
