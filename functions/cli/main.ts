@@ -79,6 +79,27 @@ deadLettersCommand('discard <id...>')
     finish((await import('./dead-letters.ts')).discard(ids, options, process.env)),
   );
 
+program
+  .command('rebuild')
+  .description('recompute states from the log, while webhooks keep arriving; goes on where it was cut off')
+  .option('--end-user <heron_id>', 'only this one')
+  .option('--dry-run', 'change nothing: tell which would differ, and how; exits 1 where one does', false)
+  .option('--concurrency <n>', 'how many end users at a time', positive, 16)
+  .option('--restart', 'from the beginning, also where one was cut off', false)
+  .option('--project <id>', 'the Google Cloud project; else GOOGLE_CLOUD_PROJECT')
+  .option(...JSON_FLAG)
+  .action(async (options) => finish((await import('./rebuild.ts')).rebuild(options, process.env)));
+
+program
+  .command('forget')
+  .description('erase an end user: state, events, bodies, dead letters; what arrives later is not recorded')
+  .argument('<heron_id>', 'eus_…')
+  .option('--by <name>', 'who wants it, for the tombstone; else your user name')
+  .option('--lift', 'take its tombstone away: new events count again', false)
+  .option('--project <id>', 'the Google Cloud project; else GOOGLE_CLOUD_PROJECT')
+  .option(...JSON_FLAG)
+  .action(async (id: string, options) => finish((await import('./forget.ts')).forget(id, options, process.env)));
+
 try {
   await program.parseAsync();
 } catch (error) {

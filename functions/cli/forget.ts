@@ -1,0 +1,143 @@
+import { userInfo } from 'node:os';
+import { PubSub } from '@google-cloud/pubsub';
+import { visitDeadLetters } from '../bus/dead-letters.ts';
+import { GoogleSubscriber } from '../bus/google-subscriber.ts';
+import { deadLetterTopic } from '../bus/topology.ts';
+import { type BusConfig, busConfig } from '../config.ts';
+import { eventOf } from '../events/event.ts';
+import { instantOf, rfc3339 } from '../heron/instant.ts';
+import { isHeronId } from '../heron/webhook.ts';
+import type { Tombstone, Upkeep } from '../store/upkeep.ts';
+import { CommandFailed, note, print, progress, styled } from './output.ts';
+import { counted, type Env, envOf, isOutage, reasonOf, withUpkeep } from './upkeep.ts';
+
+export type ForgetOptions = {
+  readonly by?: string;
+  readonly lift: boolean;
+  readonly project?: string;
+  readonly json: boolean;
+};
+
+/**
+ * Erases an end user: what is on its way, or comes later, is acknowledged and not recorded. Run again, it goes on where
+ * it was cut off. Resolves with the exit code: 1 where there was nothing of it, or something may be left.
+ */
+export async function forget(heronId: string, options: ForgetOptions, environment: Env): Promise<number> {
+  if (!isHeronId(heronId))
+    throw new CommandFailed(`${JSON.stringify(heronId)} is no heron_id, which begins with eus_.`, 2);
+  const env = envOf(environment, options.project);
+  const bus = busConfig(env);
+  const by = options.by ?? userInfo().username;
+  if (options.lift) return withUpkeep(env, (upkeep) => lift(upkeep, heronId, options.json));
+
+  const { was, events, bodies, tombstone } = await withUpkeep(env, (upkeep) => eraseAll(upkeep, heronId, by));
+  const { taken, incomplete } = await eraseDeadLetters(bus, heronId);
+  const deadLetters = Object.values(taken).reduce((sum, count) => sum + count, 0);
+  const isKnown = was === 'state' || tombstone.events + bodies + deadLetters > 0;
+  if (options.json) {
+    const { at, ...rest } = tombstone;
+    const left = { ...rest, at: rfc3339(at) };
+    print(
+      JSON.stringify({
+        heron_id: heronId,
+        state: was === 'state',
+        events,
+        bodies,
+        dead_letters: taken,
+        incomplete,
+        tombstone: left,
+      }),
+    );
+  } else {
+    const rows: readonly (readonly [string, string])[] = [
+      ['state', was === 'state' ? 'erased' : was === 'tombstone' ? 'erased before' : 'none'],
+      ['events', `${events} erased${tombstone.events > events ? `, ${tombstone.events} in all` : ''}`],
+      ['bodies', `${bodies} erased that were kept apart`],
+      ...Object.entries(taken).map(([name, count]) => ['dead letters', `${count} of ${name} erased`] as const),
+      ['tombstone', told(tombstone)],
+    ];
+    print(
+      [styled('bold', heronId), ...rows.map(([name, what]) => `  ${styled('dim', name.padEnd(14))}${what}`)].join('\n'),
+    );
+  }
+  if (incomplete) note('Not all dead letters were looked at: run it again.');
+  if (!isKnown) note('Nothing of it was found. The tombstone stands: what arrives is not recorded, until --lift.');
+  return incomplete || !isKnown ? 1 : 0;
+}
+
+async function eraseAll(upkeep: Upkeep, heronId: string, by: string) {
+  const { was } = await upkeep.forget(heronId, by);
+  let [events, bodies] = [0, 0];
+  for (let left = true; left; ) {
+    const erased = await upkeep.erase(heronId);
+    events += erased.events;
+    bodies += erased.bodies;
+    left = erased.events + erased.bodies > 0;
+    progress(`${counted(events, 'event')} and ${bodies.toLocaleString('en')} of their bodies erased`);
+  }
+  progress('');
+  const tombstone = await upkeep.tombstone(heronId);
+  if (tombstone === null) throw new CommandFailed(`Somebody lifted the tombstone of ${heronId} meanwhile.`);
+  return { was, events, bodies, tombstone };
+}
+
+async function lift(upkeep: Upkeep, heronId: string, json: boolean): Promise<number> {
+  const tombstone = await upkeep.lift(heronId);
+  if (tombstone === null) throw new CommandFailed(`${heronId} is not forgotten.`);
+  const lifted = { ...tombstone, at: rfc3339(tombstone.at) };
+  if (json) print(JSON.stringify({ heron_id: heronId, lifted }));
+  else print(`${heronId} is no longer forgotten: new events count. The tombstone said ${told(tombstone)}.`);
+  return 0;
+}
+
+/** In every dead-letter subscription there is, whoever's. */
+async function eraseDeadLetters(config: BusConfig, heronId: string) {
+  const subscriber = new GoogleSubscriber(config);
+  const taken: Record<string, number> = {};
+  let incomplete = false;
+  const erase = async (name: string) => {
+    taken[name] = 0;
+    const toured = await visitDeadLetters({ subscriber, name, chosen: 'all' }, async (letters, held) => {
+      const found = letters.filter(
+        ({ message: { data, attributes } }) =>
+          attributes.end_user_heron_id === heronId || eventOf(data, RECEIVED).heron_id === heronId,
+      );
+      await held.acknowledge(found.map(({ id }) => id));
+      taken[name] = (taken[name] ?? 0) + found.length;
+    });
+    incomplete ||= toured.incomplete;
+  };
+  try {
+    await Promise.all((await deadLetterNames(config)).map(erase));
+  } catch (error) {
+    if (!isOutage(error)) throw error;
+    throw new CommandFailed(
+      `State and events are erased, dead letters may be left. Pub/Sub: ${reasonOf(error)}. Run it again: it goes on from there.`,
+    );
+  } finally {
+    await subscriber.close();
+  }
+  return { taken, incomplete };
+}
+
+/** Does not matter where only the end user is looked for. */
+const RECEIVED = instantOf(0);
+
+/** The names of all subscribers that have dead letters. */
+async function deadLetterNames({ projectId, topicPrefix }: BusConfig): Promise<readonly string[]> {
+  const pubsub = new PubSub({ projectId });
+  try {
+    const [subscriptions] = await pubsub.getSubscriptions();
+    const start = `${topicPrefix}${deadLetterTopic('')}`;
+    return subscriptions
+      .map(({ name }) => name.split('/').at(-1) ?? '')
+      .filter((name) => name.startsWith(start))
+      .map((name) => name.slice(start.length));
+  } finally {
+    await pubsub.close();
+  }
+}
+
+function told({ at, by, events }: Tombstone): string {
+  return `${rfc3339(at)} by ${JSON.stringify(by)}, ${counted(events, 'event')}`;
+}
