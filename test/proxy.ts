@@ -1,4 +1,5 @@
 import { type AddressInfo, createServer, connect as open, type Socket } from 'node:net';
+import { Transform } from 'node:stream';
 
 export type TcpProxy = {
   /** `host:port` to use instead of the target. */
@@ -9,27 +10,45 @@ export type TcpProxy = {
   halfOpen(): void;
   /** All connections, new ones too, stay open and silent. */
   silence(): void;
+  /** Everything that is sent takes so much longer, each way: a long way, and a narrow one. */
+  delay(milliseconds: number): void;
   /** New connections pass. */
   restore(): Promise<void>;
   close(): Promise<void>;
 };
 
-/** A TCP proxy in front of an emulator, that fails as networks do. */
-export async function proxyTo(target: string): Promise<TcpProxy> {
-  const [host = '', port = ''] = target.split(':');
+/**
+ * A TCP proxy in front of an emulator, that fails as networks do.
+ * @param target `host:port`, or what chooses one for each connection; null refuses it.
+ */
+export async function proxyTo(target: string | (() => string | null)): Promise<TcpProxy> {
   const pairs = new Set<readonly [Socket, Socket]>();
   let silent = false;
+  let lag = 0;
+  const slow = () =>
+    new Transform({
+      transform: (chunk, _encoding, done) => {
+        if (lag === 0) done(null, chunk);
+        else setTimeout(done, lag, null, chunk);
+      },
+    });
   const mute = ([near, far]: readonly [Socket, Socket]) => {
-    near.unpipe(far);
-    far.unpipe(near);
+    near.unpipe();
+    far.unpipe();
     near.pause();
     far.pause();
   };
   const server = createServer((near) => {
+    const chosen = typeof target === 'string' ? target : target();
+    if (chosen === null) {
+      near.destroy();
+      return;
+    }
+    const [host = '', port = ''] = chosen.split(':');
     const far = open(Number(port), host);
     const pair = [near, far] as const;
     pairs.add(pair);
-    near.pipe(far).pipe(near);
+    near.pipe(slow()).pipe(far).pipe(slow()).pipe(near);
     for (const socket of pair)
       socket
         .on('error', () => {})
@@ -59,8 +78,12 @@ export async function proxyTo(target: string): Promise<TcpProxy> {
       silent = true;
       for (const pair of pairs) mute(pair);
     },
+    delay: (milliseconds) => {
+      lag = milliseconds;
+    },
     restore: async () => {
       silent = false;
+      lag = 0;
       if (!server.listening) await listen(own);
     },
     close: cut,
