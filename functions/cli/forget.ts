@@ -123,11 +123,13 @@ async function eraseDeadLetters(config: BusConfig, heronId: string) {
 /** Does not matter where only the end user is looked for. */
 const RECEIVED = instantOf(0);
 
+const LIST_MS = 10_000;
+
 /** The names of all subscribers that have dead letters. */
 async function deadLetterNames({ projectId, topicPrefix }: BusConfig): Promise<readonly string[]> {
   const pubsub = new PubSub({ projectId });
   try {
-    const [subscriptions] = await pubsub.getSubscriptions();
+    const [subscriptions] = await pubsub.getSubscriptions({ gaxOpts: { timeout: LIST_MS, retry: null } });
     const start = `${topicPrefix}${deadLetterTopic('')}`;
     return subscriptions
       .map(({ name }) => name.split('/').at(-1) ?? '')

@@ -100,6 +100,13 @@ program
   .option(...JSON_FLAG)
   .action(async (id: string, options) => finish((await import('./forget.ts')).forget(id, options, process.env)));
 
+// Google's clients throw this past whoever called them.
+process.on('unhandledRejection', (error) => {
+  if (!/default credentials/.test(String(error))) throw error;
+  note(`${styled('red', 'heron:', process.stderr)} No Google Cloud credentials: gcloud auth application-default login`);
+  process.exit(1);
+});
+
 try {
   await program.parseAsync();
 } catch (error) {

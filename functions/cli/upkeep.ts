@@ -12,6 +12,7 @@ export function envOf(env: Env, project: string | undefined): Env {
 
 /** Goes to Firestore itself: what operators do to the store is no function's business. */
 export async function withUpkeep<T>(env: Env, work: (upkeep: Upkeep) => Promise<T>): Promise<T> {
+  if (env.FIRESTORE_EMULATOR_HOST) process.env.METADATA_SERVER_DETECTION ??= 'none';
   const upkeep = new FirestoreUpkeep(storeConfig(env), Date.now);
   try {
     return await work(upkeep);
