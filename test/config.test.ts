@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { busConfig, ConfigError, parseSecrets, secretSource, storeConfig } from '../functions/config.ts';
+import { busConfig, ConfigError, parseSecrets, retentionDays, secretSource, storeConfig } from '../functions/config.ts';
 
 const SECRET = 'sec_of_the_tests';
 const FOLDER = tmpdir();
@@ -120,5 +120,22 @@ test.each(['abc', 'Heron', '1heron', 'heron-', 'default)', 'a/b1', `a${'b'.repea
   'FIRESTORE_DATABASE may not be %j',
   (id) => {
     refusal(() => storeConfig({ ...PROJECT, FIRESTORE_DATABASE: id }), 'FIRESTORE_DATABASE');
+  },
+);
+
+test.each([
+  [undefined, null],
+  ['', null],
+  ['1', 1],
+  ['365', 365],
+  ['99999', 99_999],
+])('EVENT_RETENTION_DAYS may be %j', (text, days) => {
+  expect(retentionDays({ EVENT_RETENTION_DAYS: text })).toBe(days);
+});
+
+test.each(['0', '-1', '1.5', '1e3', '007', ' 30', '30d', '100000', 'for ever', '٣'])(
+  'EVENT_RETENTION_DAYS may not be %j',
+  (text) => {
+    refusal(() => retentionDays({ EVENT_RETENTION_DAYS: text }), 'EVENT_RETENTION_DAYS');
   },
 );

@@ -189,6 +189,15 @@ describe('lanes', () => {
 });
 
 describe('lanes before a store', () => {
+  it('tell of every arrival that its end user is forgotten, of the second one too', async () => {
+    const store = new MemoryStore(() => 0);
+    await store.forget('eus_a', 'a test');
+    const lanes = new Lanes((events) => store.append(events));
+    const [first, twice] = numbered(2) as [EndUserEvent, EndUserEvent];
+    const outcomes = [first, twice, { ...twice }].map((each) => lanes.submit(each, never));
+    expect(await Promise.all(outcomes)).toEqual(['forgotten', 'forgotten', 'forgotten']);
+  });
+
   it('let no poisoned event take others with it', async () => {
     const store = new MemoryStore(() => 0);
     const lanes = new Lanes((events) => store.append(events));

@@ -125,6 +125,18 @@ describe('a message', () => {
     ]);
   });
 
+  test('of a forgotten end user is answered 200, and not recorded', async ({ serveProjector }) => {
+    const { port, store, log } = await serveProjector(new FakePublisher());
+    await store.forget(HERON_ID, 'a test');
+    const late = [given(1), event({ heron_id: HERON_ID, created: 'no time', note: PRIVATE })];
+    for (const each of late) {
+      expect((await send(port, pushed(each))).status).toBe(200);
+      expect(await store.event(each.event_id)).toBeNull();
+      expect(log().at(-1)).toMatchObject({ severity: 'INFO', outcome: 'forgotten', event_id: each.event_id });
+    }
+    expect(await store.endUser(HERON_ID)).toBeNull();
+  });
+
   test('that concerns no end user is in the log', async ({ serveProjector }) => {
     const { port, store } = await serveProjector(new FakePublisher());
     const sent = event({ topic: 'something.else', note: PRIVATE });
