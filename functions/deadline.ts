@@ -1,11 +1,14 @@
-/** Settles as `work` does, or rejects with `message` after so many milliseconds: then nobody waits for it any more. */
-export async function within<T>(milliseconds: number, work: Promise<T>, message: string): Promise<T> {
+/**
+ * Settles as `work` does, or after so many milliseconds as `late` says, which may throw: then nobody waits for the work
+ * any more. It is not ended by that.
+ */
+export async function within<T>(milliseconds: number, work: Promise<T>, late: () => T): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(message)), Math.max(0, milliseconds));
+  const over = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, Math.max(0, milliseconds));
   });
   try {
-    return await Promise.race([work, late]);
+    return await Promise.race([work, over.then(late)]);
   } finally {
     clearTimeout(timer);
   }

@@ -47,7 +47,9 @@ export class GooglePublisher implements Publisher {
       try {
         const request = { topic: name, messages: [{ data: message.data, attributes: { ...message.attributes } }] };
         const end = performance.now() + timeout;
-        const connected = await within(timeout, client, 'no connection to Pub/Sub in time');
+        const connected = await within(timeout, client, () => {
+          throw new Error('no connection to Pub/Sub in time');
+        });
         // No retries inside the library: they would go over the same connection.
         const [response] = await connected.publish(request, { timeout: end - performance.now(), retry: null });
         return response.messageIds?.[0] ?? '';

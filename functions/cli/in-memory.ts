@@ -17,15 +17,16 @@ import type { Running, RunOptions } from './dev.ts';
 /** All functions in this process, each on the framework's own server, over the in-memory twins. */
 export async function runInMemory({ env, webhookPort, queryPort, onLog }: RunOptions): Promise<Running> {
   const now = Date.now;
+  const monotonic = () => performance.now();
   const project = projectId(env);
   const log = (name: string) => cloudLog(name, (line) => onLog(line.trimEnd()));
   const publisher = new MemoryBus();
   const store = new MemoryStore(now);
-  const secrets = new Secrets(secretSource(env), log('ingest'), now);
+  const secrets = new Secrets(secretSource(env), log('ingest'), monotonic);
 
   takeOverRequests();
   http('ingest', ingest({ publisher, secrets, log: log('ingest'), now, projectId: project }));
-  http(PROJECTOR, projector({ publisher, store, log: log(PROJECTOR), now, projectId: project }));
+  http(PROJECTOR, projector({ publisher, store, log: log(PROJECTOR), now: monotonic, projectId: project }));
   http('query', query({ store, log: log('query'), now, projectId: project }));
 
   const servers = [getTestServer('ingest'), getTestServer('query'), getTestServer(PROJECTOR)];

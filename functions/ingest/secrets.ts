@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { ConfigError, parseSecrets, type SecretSource } from '../config.ts';
+import { within } from '../deadline.ts';
 import { describe, type Log } from '../log.ts';
 
 /** Secrets this old are read again. */
@@ -44,19 +44,11 @@ export class Secrets {
     // Never two reads at once: one that hangs holds a thread of the few there are, and no signal can stop it.
     if (!this.#reading && this.#now() - this.#readAt >= maxAgeMs) {
       this.#readAt = this.#now();
-      this.#patience = this.#waitFor(this.#read(this.#file));
+      this.#patience = within(PATIENCE_MS, this.#read(this.#file), () =>
+        this.#stale(`the read takes over ${PATIENCE_MS} ms`),
+      );
     }
     await this.#patience;
-  }
-
-  async #waitFor(read: Promise<void>): Promise<void> {
-    const timeout = new AbortController();
-    const late = sleep(PATIENCE_MS, undefined, timeout).then(
-      () => this.#stale(`the read takes over ${PATIENCE_MS} ms`),
-      () => {}, // it was in time
-    );
-    await Promise.race([read, late]);
-    timeout.abort();
   }
 
   async #read(file: string): Promise<void> {

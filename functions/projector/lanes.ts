@@ -1,3 +1,4 @@
+import { within } from '../deadline.ts';
 import { type EndUserEvent, Unprocessable } from '../events/event.ts';
 import type { Appended } from '../store/store.ts';
 
@@ -71,7 +72,9 @@ export class Lanes {
     const events = arrivals.flatMap(([first]) => (first === undefined ? [] : [first.event]));
     if (events.length === 0) return;
     try {
-      const outcomes = await unlessHung(this.#append(events));
+      const outcomes = await within(HUNG_MS, this.#append(events), () => {
+        throw new Error(`the transaction did not end within ${HUNG_MS} ms`);
+      });
       arrivals.forEach(([first, ...others], i) => {
         const outcome = outcomes[i] as Appended;
         first?.resolve(outcome);
@@ -94,12 +97,4 @@ function takeBatch(lane: Waiting[]): readonly Waiting[] {
     return i === MAX_BATCH || (i > 0 && bytes > MAX_BATCH_BYTES);
   });
   return lane.splice(0, end === -1 ? lane.length : end);
-}
-
-function unlessHung<T>(work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const hung = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`the transaction did not end within ${HUNG_MS} ms`)), HUNG_MS);
-  });
-  return Promise.race([work, hung]).finally(() => clearTimeout(timer));
 }

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Publisher } from '../bus/bus.ts';
 import { toDeadLetter } from '../bus/dead-letters.ts';
 import { deadLetterTopic } from '../bus/topology.ts';
+import { within } from '../deadline.ts';
 import { concernsEndUser, type HeronEvent, Unprocessable } from '../events/event.ts';
 import { fromMessage, type Pushed, parsePush } from '../events/message.ts';
 import { answer, answerProblem, readBody } from '../http.ts';
@@ -16,7 +17,7 @@ export type ProjectorDependencies = {
   readonly publisher: Publisher;
   readonly store: Store;
   readonly log: Log;
-  /** Milliseconds since the epoch. */
+  /** Milliseconds of a clock that is never set back, such as `performance.now`. */
   readonly now: () => number;
   readonly projectId: string;
 };
@@ -47,16 +48,22 @@ export function projector({ publisher, store, log, now, projectId }: ProjectorDe
 
   return async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const arrived = now();
-    const left = () => Math.max(0, arrived + MESSAGE_MS - now());
+    const elapsed = () => Math.round(now() - arrived);
+    const left = () => Math.max(0, MESSAGE_MS - elapsed());
+    const abandoned = new AbortController();
     const trace = traceOf(request.headers, projectId);
     const done = (severity: Severity, message: string, status: number, fields: LogFields) =>
-      log(severity, message, { ...fields, http_status: status, milliseconds: now() - arrived, trace });
+      log(severity, message, { ...fields, http_status: status, milliseconds: elapsed(), trace });
 
     if (request.method !== 'POST') {
       answerProblem(response, 405, 'Method Not Allowed', 'Pub/Sub pushes with POST.', { headers: { Allow: 'POST' } });
       return;
     }
     const body = await readBody(request, MAX_PUSH_BYTES, left());
+    if (body.kind === 'client_left') {
+      const fields = { outcome: 'client_left', milliseconds: elapsed(), trace };
+      return log('WARNING', 'Pub/Sub left before it had sent the message.', fields);
+    }
     if (body.kind !== 'complete') {
       const status = body.kind === 'too_large' ? 413 : 408;
       done('ERROR', `The push was not read: ${body.kind}.`, status, { outcome: 'refused', reason: body.kind });
@@ -72,7 +79,10 @@ export function projector({ publisher, store, log, now, projectId }: ProjectorDe
         ids = { message_id: pushed.messageId, bytes: pushed.message.data.byteLength };
         const event = fromMessage(pushed.message, pushed.publishTime);
         ids = { ...ids, topic: event.topic, event_id: event.event_id, heron_id: event.heron_id };
-        const outcome = await within(left(), (signal) => append(event, signal));
+        const outcome = await within(left(), append(event, abandoned.signal), () => {
+          abandoned.abort();
+          throw new Error('not recorded in time');
+        });
         done('INFO', TOLD[outcome], 200, { ...ids, outcome: outcome === 'appended' ? 'recorded' : outcome });
       } catch (error) {
         if (!(error instanceof Unprocessable)) throw error;
@@ -94,21 +104,4 @@ export function projector({ publisher, store, log, now, projectId }: ProjectorDe
       answerProblem(response, 503, 'Service Unavailable', 'The event could not be recorded now. Send it again.');
     }
   };
-}
-
-/** @param work is told by the signal when its time is out and nobody waits for it any more. */
-async function within<T>(milliseconds: number, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-  const controller = new AbortController();
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
-      controller.abort();
-      reject(new Error('not recorded in time'));
-    }, milliseconds);
-  });
-  try {
-    return await Promise.race([work(controller.signal), late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

@@ -7,11 +7,10 @@ import { projector } from './projector.ts';
 /** The projector as it runs in production. @throws ConfigError */
 export function start(env: NodeJS.ProcessEnv, log: Log) {
   const config = busConfig(env);
-  const now = Date.now;
-  const store = new FirestoreStore(storeConfig(env), now, { retentionDays: retentionDays(env) });
+  const store = new FirestoreStore(storeConfig(env), Date.now, { retentionDays: retentionDays(env) });
   const publisher = new GooglePublisher(config);
   return {
-    handler: projector({ publisher, store, log, now, projectId: config.projectId }),
+    handler: projector({ publisher, store, log, now: () => performance.now(), projectId: config.projectId }),
     close: async () => {
       await Promise.all([publisher.close(), store.close()]);
     },

@@ -1,5 +1,6 @@
 import { Firestore, type Transaction } from '@google-cloud/firestore';
 import type { StoreConfig } from '../config.ts';
+import { within } from '../deadline.ts';
 import { Unprocessable } from '../events/event.ts';
 
 const INVALID_ARGUMENT = 3;
@@ -116,13 +117,4 @@ export function codeOf(error: unknown): unknown {
 async function disconnect({ db, calls }: Client): Promise<void> {
   await Promise.allSettled(calls);
   await db.terminate();
-}
-
-/** @param late says what comes instead where the time is over. */
-async function within<T>(milliseconds: number, work: Promise<T>, late: () => T): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const over = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, milliseconds);
-  });
-  return Promise.race([work, over.then(late)]).finally(() => clearTimeout(timer));
 }
