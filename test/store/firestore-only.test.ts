@@ -40,6 +40,17 @@ describe.skipIf(!hasFirestore)('in Firestore', () => {
   const stored = async (path: string) => (await db.doc(path).get()).data();
   const updated = async (path: string) => (await db.doc(path).get()).updateTime?.toDate().getTime();
   const time = (text: string, microseconds = 0) => new Timestamp(Date.parse(text) / 1000, microseconds * 1_000);
+  /** Does something once the first commit from now on has been made. */
+  const afterNextCommit = (work: () => Promise<unknown>) => {
+    const { prototype } = v1.FirestoreClient;
+    const commit = prototype.commit;
+    vi.spyOn(prototype, 'commit').mockImplementationOnce(async function (this: typeof prototype, ...args) {
+      const result = await Reflect.apply(commit, this, args);
+      vi.restoreAllMocks();
+      await work();
+      return result;
+    });
+  };
 
   describe('documents', () => {
     it('are of the documented shape, with microseconds', async () => {
@@ -364,16 +375,20 @@ describe.skipIf(!hasFirestore)('in Firestore', () => {
       }
     }, 60_000);
 
+    it('is not undone by what is written of a body that was on its way', async () => {
+      afterNextCommit(async () => {
+        await upkeep.forget('eus_a', 'me');
+        await eraseAll('eus_a');
+      });
+      expect(await store.append([sized(6_000_000, { heron_id: 'eus_a' })])).toEqual(['forgotten']);
+      expect(await remains('eus_a')).toEqual([]);
+    });
+
     it('and a lift between the chunks and their event record no event without its body', async () => {
       const given = sized(1_000_000, { heron_id: 'eus_a' });
-      const { prototype } = v1.FirestoreClient;
-      const commit = prototype.commit;
-      vi.spyOn(prototype, 'commit').mockImplementationOnce(async function (this: typeof prototype, ...args) {
-        const result = await Reflect.apply(commit, this, args);
-        vi.restoreAllMocks();
+      afterNextCommit(async () => {
         await upkeep.forget('eus_a', 'me');
         await upkeep.lift('eus_a');
-        return result;
       });
       await expect(store.append([given])).rejects.toThrow('gone');
       expect(await store.append([given])).toEqual(['appended']);
@@ -446,6 +461,28 @@ describe.skipIf(!hasFirestore)('in Firestore', () => {
       await db.doc(`events/${given.event_id}`).delete();
       expect(await upkeep.recompute('eus_a', true)).toEqual({ outcome: 'without_events' });
       expect(await store.endUser('eus_a')).toEqual(foldOf([given]));
+    });
+
+    it('does not put back an event that came, nor an end user that was forgotten, since the log was read', async () => {
+      const given = [1, 2].map((n) => event({ heron_id: 'eus_a', n }));
+      await store.append(given.slice(0, 1));
+      for (const [since, outcome, state] of [
+        [() => store.append(given.slice(1)), 'right', foldOf(given)],
+        [() => upkeep.forget('eus_a', 'me'), 'forgotten', null],
+      ] as const) {
+        await db.doc('end_users/eus_a').update({ status: 'tampered', 'fold.version': 0 });
+        const { runTransaction } = Firestore.prototype;
+        vi.spyOn(Firestore.prototype, 'runTransaction').mockImplementationOnce(async function (
+          this: Firestore,
+          ...args
+        ) {
+          const read = await Reflect.apply(runTransaction, this, args);
+          await since();
+          return read;
+        });
+        expect(await upkeep.recompute('eus_a', true)).toMatchObject({ outcome });
+        expect(await store.endUser('eus_a')).toEqual(state);
+      }
     });
 
     it('is right at every moment while events of the same end user arrive', async () => {
