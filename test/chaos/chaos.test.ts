@@ -4,8 +4,8 @@ import { ownEmulators } from './system.ts';
 
 const installed = Object.values(ownEmulators()).every(({ kind }) => kind === 'installed');
 
-// A short run; `npm run chaos` makes longer ones, with other seeds.
-const RUN = { seed: 3, events: 150, minutes: 0.25 };
+// A short run, of a seed that draws nearly every kind of fault; `npm run chaos` makes longer ones, with other seeds.
+const RUN = { seed: 24, events: 150, minutes: 0.25 };
 /** Mostly a minute: an end user whose transaction was cut off waits until Firestore gives its lock up. */
 const MOST_MS = 240_000;
 
