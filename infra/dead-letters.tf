@@ -65,3 +65,12 @@ resource "google_pubsub_topic_iam_member" "operator" {
   role   = "roles/pubsub.publisher"
   member = each.value[1]
 }
+
+# `heron forget` looks into every dead-letter subscription there is, and so lists them.
+resource "google_project_iam_member" "operator_bus" {
+  for_each = var.operators
+
+  project = var.project_id
+  role    = "roles/pubsub.viewer"
+  member  = each.value
+}

@@ -19,14 +19,14 @@ locals {
 
   # Settings of single fields: `*` is what a collection does by default.
   fields = merge(
-    { for collection in ["body", "end_users", "events", "tombstones"] :
-      "${collection}.*" => { collection = collection, field = "*", orders = [], ttl = false }
+    { for collection in ["body", "end_users", "events"] :
+      "${collection}.*" => { collection = collection, field = "*", orders = [], scope = null, ttl = false }
     },
     { for key, index in local.indexes :
-      key => { collection = index.collection, field = index.fields[0][0], orders = [index.fields[0][1]], ttl = false } if length(index.fields) == 1
+      key => { collection = index.collection, field = index.fields[0][0], orders = [index.fields[0][1]], scope = index.scope, ttl = false } if length(index.fields) == 1
     },
     { for collection in var.event_retention_days == null ? [] : ["body", "events"] :
-      "${collection}.expires_at" => { collection = collection, field = "expires_at", orders = [], ttl = true }
+      "${collection}.expires_at" => { collection = collection, field = "expires_at", orders = [], scope = null, ttl = true }
     },
   )
 }
@@ -35,6 +35,7 @@ resource "google_firestore_database" "events" {
   name                              = local.database_name
   location_id                       = coalesce(var.firestore_location, var.region)
   type                              = "FIRESTORE_NATIVE"
+  concurrency_mode                  = "OPTIMISTIC" # a projector that dies in a transaction would hold its locks for a minute
   delete_protection_state           = "DELETE_PROTECTION_ENABLED"
   deletion_policy                   = "ABANDON"
   point_in_time_recovery_enablement = var.point_in_time_recovery ? "POINT_IN_TIME_RECOVERY_ENABLED" : "POINT_IN_TIME_RECOVERY_DISABLED"
@@ -52,7 +53,7 @@ resource "google_firestore_index" "query" {
 
   database    = google_firestore_database.events.name
   collection  = each.value.collection
-  query_scope = "COLLECTION"
+  query_scope = each.value.scope
 
   dynamic "fields" {
     for_each = each.value.fields
@@ -79,7 +80,7 @@ resource "google_firestore_field" "setting" {
 
       content {
         order       = indexes.value
-        query_scope = "COLLECTION"
+        query_scope = each.value.scope
       }
     }
   }

@@ -161,9 +161,10 @@ run "least_rights" {
   assert {
     condition = toset([for grant in concat(
       [google_project_iam_member.build_source, google_project_iam_member.projector_store, google_project_iam_member.pubsub_agent, google_project_iam_member.query_store],
-      values(google_project_iam_member.build), values(google_project_iam_member.operator_store),
+      values(google_project_iam_member.build), values(google_project_iam_member.operator_bus), values(google_project_iam_member.operator_store),
       ) : join(" ", [grant.member, grant.role, length(grant.condition)])]) == toset([
       "group:operators@example.com roles/datastore.user 1",                                                  # Firestore has no IAM below the project: a condition names the database
+      "group:operators@example.com roles/pubsub.viewer 0",                                                   # subscriptions can be listed in the whole project only: erasure looks into every dead-letter subscription
       "serviceAccount:fn-build@test roles/artifactregistry.writer 0",                                        # the repository of the images is Google's to make
       "serviceAccount:fn-build@test roles/logging.logWriter 0",                                              # logs have no IAM of their own
       "serviceAccount:fn-build@test roles/storage.objectViewer 1",                                           # of the two buckets with the source

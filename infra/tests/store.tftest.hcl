@@ -25,12 +25,12 @@ run "defaults" {
   assert {
     condition = { for field in google_firestore_field.setting : "${field.collection} ${field.field}" => join(", ", [for index in field.index_config[0].indexes : "${index.order} ${index.query_scope}"]) } == {
       "body *"                  = ""
+      "body heron_id"           = "ASCENDING COLLECTION_GROUP"
       "end_users *"             = ""
       "end_users end_user_id"   = "ASCENDING COLLECTION"
       "end_users last_event_at" = "DESCENDING COLLECTION"
       "end_users status"        = "ASCENDING COLLECTION"
       "events *"                = ""
-      "tombstones *"            = ""
     }
     error_message = "what no query uses is not indexed"
   }
@@ -44,10 +44,11 @@ run "defaults" {
     condition = (
       google_firestore_database.events.delete_protection_state == "DELETE_PROTECTION_ENABLED" &&
       google_firestore_database.events.point_in_time_recovery_enablement == "POINT_IN_TIME_RECOVERY_ENABLED" &&
+      google_firestore_database.events.concurrency_mode == "OPTIMISTIC" &&
       google_firestore_database.events.type == "FIRESTORE_NATIVE" &&
       google_firestore_database.events.location_id == "us-east1"
     )
-    error_message = "the database is protected, can be read as it was, and lies in the region"
+    error_message = "the database is protected, holds no locks, can be read as it was, and lies in the region"
   }
 
   assert {
