@@ -20,8 +20,12 @@ const RETRY_AFTER = { 'Retry-After': '60' };
 
 const servers = new Set<Server>();
 const inFlight = new Set<ServerResponse>();
+const stop = new AbortController();
 let takenOver = false;
 let draining = false;
+
+/** Aborted when this process drains: whoever waits for something to happen should answer with what there is. */
+export const stopping: AbortSignal = stop.signal;
 
 /**
  * Keeps the functions framework's hands off every request of this process: it would parse and inflate the body by its
@@ -73,14 +77,14 @@ export function guarded(handler: Handler, log: Log): Handler {
  * removed when the first request arrives: before that there is nothing to drop.
  */
 export function drainOnSignals(log: Log, close: () => Promise<void>): void {
-  let stopping = false;
+  let begun = false;
   const giveUp = () => {
     for (const response of inFlight) answerUnavailable(response, 'This process ends. Send the request again later.');
     setTimeout(() => process.exit(1), FLUSH_MS);
   };
   const drain = async () => {
-    if (stopping) return;
-    stopping = true;
+    if (begun) return;
+    begun = true;
     setTimeout(() => {
       log('ERROR', `Stopped with ${inFlight.size} requests unanswered after ${DRAIN_MS} ms.`, { outcome: 'stopped' });
       giveUp();
@@ -92,6 +96,7 @@ export function drainOnSignals(log: Log, close: () => Promise<void>): void {
     );
     // Only now are clients told to leave: they would have come back by new connections.
     draining = true;
+    stop.abort();
     for (const response of inFlight) response.shouldKeepAlive = false;
     await Promise.race([Promise.all(closed), sleep(LAST_REUSE_MS)]);
     for (const server of servers) server.closeIdleConnections(); // those that have had a request

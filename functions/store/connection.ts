@@ -22,6 +22,7 @@ const CLIENT_CONFIG = {
       methods: {
         BatchGetDocuments: { timeout_millis: 5_000 },
         RunQuery: { timeout_millis: 5_000 },
+        RunAggregationQuery: { timeout_millis: 5_000 },
         Commit: { timeout_millis: 10_000, retry_codes_name: 'none' },
         Rollback: { timeout_millis: 10_000, retry_codes_name: 'none' },
       },
@@ -35,10 +36,14 @@ const CHANNEL_OPTIONS = { 'grpc.max_reconnect_backoff_ms': 5_000 };
 /** A client, and the calls that it has not ended yet, whether anybody waits for them or not. */
 type Client = { readonly db: Firestore; readonly calls: Set<Promise<unknown>> };
 
+/** What goes on until it is stopped. */
+type Watch = { readonly begin: (db: Firestore) => () => void; stop: () => void };
+
 /** The way to Firestore, on which every call ends in time, and which is replaced when it falls silent. */
 export class Connection {
   readonly #config: StoreConfig;
   readonly #callMs: number;
+  readonly #watches = new Set<Watch>();
   /** None once it is closed. */
   #client: Client | null;
 
@@ -89,8 +94,20 @@ export class Connection {
     }
   }
 
+  /** Begins to listen, and anew where the client is replaced. @param begin returns what ends it; so does this. */
+  watch(begin: (db: Firestore) => () => void): () => void {
+    if (this.#client === null) throw new Error('The store is closed.');
+    const watch: Watch = { begin, stop: begin(this.#client.db) };
+    this.#watches.add(watch);
+    return () => {
+      if (this.#watches.delete(watch)) watch.stop();
+    };
+  }
+
   /** What is still on its way after a while is left to itself. */
   async close(): Promise<void> {
+    for (const watch of this.#watches) watch.stop(); // a client that is listened to refuses to end
+    this.#watches.clear();
     const client = this.#client;
     this.#client = null;
     if (client !== null) await within(CLOSE_MS, disconnect(client), () => {});
@@ -100,6 +117,10 @@ export class Connection {
   #replace(client: Client): void {
     if (this.#client !== client) return;
     this.#client = this.#connect();
+    for (const watch of this.#watches) {
+      watch.stop();
+      watch.stop = watch.begin(this.#client.db);
+    }
     disconnect(client).catch(() => {});
   }
 

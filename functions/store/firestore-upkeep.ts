@@ -200,7 +200,7 @@ async function compare(db: Firestore, transaction: Transaction, heronId: string)
     return { recomputed: { outcome }, right: null, updateTime };
   }
   const right = endUserDocument(computed);
-  const differences = differencesOf(stored === undefined ? null : plain(stored), plain(right));
+  const differences = differencesOf(stored === undefined ? null : content(stored), content(right));
   if (differences.length === 0) return { recomputed: { outcome: 'right' }, right: null, updateTime };
   const fewerEvents = Number(stored?.event_count) > computed.event_count;
   return { recomputed: { outcome: 'different', differences, fewerEvents }, right, updateTime };
@@ -225,6 +225,11 @@ async function nextInLog(db: Firestore, after: string, before: string | null): P
     .startAfter(after);
   const { docs } = await (before === null ? events : events.endBefore(before)).select('heron_id').limit(1).get();
   return docs[0]?.get('heron_id') ?? null;
+}
+
+/** The state, without when it was written. */
+function content({ changed_at, ...state }: DocumentData): DocumentData {
+  return plain(state);
 }
 
 /** As people read it: times as text. */

@@ -3,7 +3,10 @@ import {
   type DocumentReference,
   type DocumentSnapshot,
   FieldPath,
+  FieldValue,
   type Firestore,
+  type Query,
+  type QuerySnapshot,
   Timestamp,
   type Transaction,
 } from '@google-cloud/firestore';
@@ -15,15 +18,25 @@ import { isHeronId, type JsonObject } from '../heron/webhook.ts';
 import { Connection, codeOf } from './connection.ts';
 import {
   type Appended,
+  type EndUserCursor,
+  type EndUserFilter,
+  type EndUserPage,
   type EventCursor,
   type EventPage,
   endUserOf,
+  endUserPage,
   fold,
   type LoggedEvent,
+  MAX_CHANGES,
   MAX_INLINE_BYTES,
   MAX_SAME_ID,
+  MAX_TOPICS,
+  type OnFailure,
   page,
+  type Stop,
   type Store,
+  type TopicInLog,
+  type Watched,
 } from './store.ts';
 
 const ALREADY_EXISTS = 6;
@@ -169,11 +182,8 @@ export class FirestoreStore implements Store {
   }
 
   async endUsersOf(endUserId: string): Promise<readonly EndUser[]> {
-    // A lone surrogate is no text to Firestore, which refuses it, or would take it for another character.
-    if (!endUserId.isWellFormed() || Buffer.byteLength(endUserId) > MAX_INDEXED_BYTES) return [];
-    const { docs } = await this.#connection.call((db) =>
-      db.collection('end_users').where('end_user_id', '==', endUserId).limit(MAX_SAME_ID).get(),
-    );
+    if (!isIndexed(endUserId)) return [];
+    const { docs } = await this.#connection.call((db) => withId(db, endUserId).get());
     return docs.flatMap((snapshot) => toEndUser(snapshot.data()) ?? []);
   }
 
@@ -194,6 +204,92 @@ export class FirestoreStore implements Store {
     return event === null
       ? null
       : (event.body ?? (await this.#connection.call((db) => chunks(db, eventId, event.bytes))));
+  }
+
+  async listEndUsers(filter: EndUserFilter, size: number, after: EndUserCursor | null): Promise<EndUserPage> {
+    const { docs } = await this.#connection.call((db) => {
+      const query = filtered(db, filter)
+        .orderBy(FieldPath.documentId(), 'desc')
+        .limit(size + 1);
+      return (after === null ? query : query.startAfter(toTimestamp(after.last_event_at), after.heron_id)).get();
+    });
+    const endUsers = docs.flatMap((snapshot) => toEndUser(snapshot.data()) ?? []);
+    return endUserPage(endUsers, size);
+  }
+
+  async countListed(filter: EndUserFilter): Promise<number> {
+    return (await this.#connection.call((db) => filtered(db, filter).count().get())).data().count;
+  }
+
+  /** Looks at one event a topic: the log is never read, and no index begins with a time. */
+  async topics(): Promise<readonly TopicInLog[]> {
+    const latest = async (of: (events: Query) => Query): Promise<TopicInLog | undefined> => {
+      const { docs } = await this.#connection.call((db) =>
+        of(db.collection('events')).limit(1).select('topic', 'recorded_at').get(),
+      );
+      const [event] = docs.map((snapshot) => snapshot.data());
+      return event && { topic: event.topic, recorded_at: toInstant(event.recorded_at) as Instant };
+    };
+    const byTopic = (events: Query) => events.orderBy('topic', 'desc').orderBy('recorded_at', 'desc');
+    const found: TopicInLog[] = [];
+    let next = await latest(byTopic);
+    while (next !== undefined && next.topic !== null && found.length < MAX_TOPICS) {
+      const { topic } = next;
+      found.push(next);
+      next = await latest((events) => byTopic(events.where('topic', '<', topic)));
+    }
+    const without = await latest((events) => events.where('topic', '==', null).orderBy('recorded_at', 'desc'));
+    return without === undefined ? found : [...found, without];
+  }
+
+  async countEvents(topic: string | null, from: Instant, to: Instant): Promise<number> {
+    const counted = await this.#connection.call((db) =>
+      db
+        .collection('events')
+        .where('topic', '==', topic)
+        .where('recorded_at', '>=', toTimestamp(from))
+        .where('recorded_at', '<', toTimestamp(to))
+        .count()
+        .get(),
+    );
+    return counted.data().count;
+  }
+
+  watch(watched: Watched, onStates: (endUsers: readonly EndUser[]) => void, onFailure: OnFailure): Stop {
+    if ('heron_id' in watched) {
+      const { heron_id } = watched;
+      return this.#connection.watch((db) =>
+        endUserReference(db, heron_id).onSnapshot((snapshot) => {
+          const endUser = toEndUser(snapshot.data());
+          onStates(endUser === null ? [] : [endUser]);
+        }, onFailure),
+      );
+    }
+    const { end_user_id } = watched;
+    if (!isIndexed(end_user_id)) throw new TypeError('No end user can have this id.');
+    return this.#connection.watch((db) =>
+      withId(db, end_user_id).onSnapshot(
+        ({ docs }) => onStates(docs.flatMap((snapshot) => toEndUser(snapshot.data()) ?? [])),
+        onFailure,
+      ),
+    );
+  }
+
+  /** The latest {@link MAX_CHANGES} are watched: where all of them are new at once, others may have been pushed out. */
+  watchChanges(onChanges: (changed: readonly EndUser[] | null) => void, onFailure: OnFailure): Stop {
+    return this.#connection.watch((db) => {
+      let begun = false;
+      return db
+        .collection('end_users')
+        .orderBy('changed_at', 'desc')
+        .limit(MAX_CHANGES)
+        .onSnapshot((snapshot) => {
+          const changed = snapshot.docChanges().filter(({ type }) => type !== 'removed');
+          if (!begun || changed.length >= MAX_CHANGES || isOneGone(snapshot)) onChanges(null);
+          else if (changed.length > 0) onChanges(changed.flatMap(({ doc }) => toEndUser(doc.data()) ?? []));
+          begun = true;
+        }, onFailure);
+    });
   }
 
   close(): Promise<void> {
@@ -292,6 +388,30 @@ export function history(db: Firestore, heronId: string, size: number, after: Eve
   return after === null ? query : query.startAfter(toTimestamp(after.created), after.event_id);
 }
 
+/** A lone surrogate is no text to Firestore, which refuses it, or would take it for another character. */
+function isIndexed(text: string): boolean {
+  return text.isWellFormed() && Buffer.byteLength(text) <= MAX_INDEXED_BYTES;
+}
+
+function withId(db: Firestore, endUserId: string): Query {
+  return db.collection('end_users').where('end_user_id', '==', endUserId).limit(MAX_SAME_ID);
+}
+
+/** Counted in the order in which they are listed, so that one index does for both. */
+function filtered(db: Firestore, { status, review_required }: EndUserFilter): Query {
+  let query: Query = db.collection('end_users');
+  if (status !== undefined) query = query.where('status', '==', status);
+  if (review_required !== undefined) query = query.where('review_required', '==', review_required);
+  return query.orderBy('last_event_at', 'desc');
+}
+
+/** Whether an end user was forgotten; one that was only pushed out changed before all that are left. */
+function isOneGone(snapshot: QuerySnapshot): boolean {
+  const removed = snapshot.docChanges().filter(({ type }) => type === 'removed');
+  const oldest: Timestamp | undefined = snapshot.docs[MAX_CHANGES - 1]?.get('changed_at');
+  return removed.some(({ doc }) => oldest === undefined || (doc.get('changed_at') as Timestamp) > oldest);
+}
+
 function eventDocument(event: HeronEvent, recordedAt: Instant): DocumentData {
   return {
     topic: event.topic,
@@ -331,6 +451,7 @@ export function endUserDocument({ meta, ...state }: EndUser): DocumentData {
     last_event_at: toTimestamp(state.last_event_at),
     last_event: { ...state.last_event, created: toTimestamp(state.last_event.created) },
     meta: meta === null ? null : JSON.stringify(meta),
+    changed_at: FieldValue.serverTimestamp(), // for watchChanges
   };
 }
 

@@ -1,17 +1,26 @@
 import type { EndUser } from '../events/end-user.ts';
 import { eventOf, type HeronEvent } from '../events/event.ts';
-import { instantOf } from '../heron/instant.ts';
+import { type Instant, instantOf } from '../heron/instant.ts';
 import {
   type Appended,
+  type EndUserCursor,
+  type EndUserFilter,
+  type EndUserPage,
   type EventCursor,
   type EventPage,
   endUserOf,
+  endUserPage,
   fold,
   type LoggedEvent,
   MAX_INLINE_BYTES,
   MAX_SAME_ID,
+  MAX_TOPICS,
+  type OnFailure,
   page,
+  type Stop,
   type Store,
+  type TopicInLog,
+  type Watched,
 } from './store.ts';
 import { type Checkpoint, differencesOf, type Recomputed, type Tombstone, type Upkeep } from './upkeep.ts';
 
@@ -20,6 +29,8 @@ export class MemoryStore implements Store, Upkeep {
   readonly #now: () => number;
   readonly #events = new Map<string, LoggedEvent & { body: Uint8Array }>();
   readonly #endUsers = new Map<string, EndUser>();
+  /** Told of each end user that changes; null says that one is gone. */
+  readonly #watches = new Set<(changed: EndUser | null) => void>();
   readonly #tombstones = new Map<string, Tombstone>();
   #checkpoint: Checkpoint | null = null;
 
@@ -42,6 +53,7 @@ export class MemoryStore implements Store, Upkeep {
         body: Uint8Array.from(event.body),
       });
     if (state !== null) this.#endUsers.set(state.heron_id, state);
+    if (state !== null && fresh.length > 0) this.#tell(state);
     return events.map((event) => (fresh.includes(event) ? 'appended' : 'duplicate'));
   }
 
@@ -78,7 +90,9 @@ export class MemoryStore implements Store, Upkeep {
     if (before !== undefined) return { tombstone: before, was: 'tombstone' as const };
     const tombstone = { at: instantOf(this.#now()), by, events: 0 };
     this.#tombstones.set(heronId, tombstone);
-    return { tombstone, was: this.#endUsers.delete(heronId) ? ('state' as const) : null };
+    const had = this.#endUsers.delete(heronId);
+    if (had) this.#tell(null);
+    return { tombstone, was: had ? ('state' as const) : null };
   }
 
   async tombstone(heronId: string): Promise<Tombstone | null> {
@@ -125,6 +139,7 @@ export class MemoryStore implements Store, Upkeep {
     const differences = differencesOf(stored, computed);
     if (differences.length === 0) return { outcome: 'right' };
     if (apply) this.#endUsers.set(heronId, computed);
+    if (apply) this.#tell(computed);
     return { outcome: 'different', differences, fewerEvents: (stored?.event_count ?? 0) > computed.event_count };
   }
 
@@ -136,11 +151,73 @@ export class MemoryStore implements Store, Upkeep {
     this.#checkpoint = checkpoint;
   }
 
+  async listEndUsers(filter: EndUserFilter, size: number, after: EndUserCursor | null): Promise<EndUserPage> {
+    const found = this.#filtered(filter)
+      .filter((endUser) => after === null || latestFirst(endUser, after) > 0)
+      .sort(latestFirst);
+    return endUserPage(found, size);
+  }
+
+  async countListed(filter: EndUserFilter): Promise<number> {
+    return this.#filtered(filter).length;
+  }
+
+  #filtered({ status, review_required }: EndUserFilter): EndUser[] {
+    return [...this.#endUsers.values()].filter(
+      (endUser) =>
+        (status === undefined || endUser.status === status) &&
+        (review_required === undefined || endUser.review_required === review_required),
+    );
+  }
+
+  async topics(): Promise<readonly TopicInLog[]> {
+    const found = Map.groupBy(this.#events.values(), ({ topic }) => topic);
+    return [...found]
+      .map(([topic, events]) => ({
+        topic,
+        recorded_at: events.map((event) => event.recorded_at).reduce((a, b) => (a > b ? a : b)),
+      }))
+      .slice(0, MAX_TOPICS);
+  }
+
+  async countEvents(topic: string | null, from: Instant, to: Instant): Promise<number> {
+    return [...this.#events.values()].filter(
+      (event) => event.topic === topic && event.recorded_at >= from && event.recorded_at < to,
+    ).length;
+  }
+
+  watch(watched: Watched, onStates: (endUsers: readonly EndUser[]) => void, onFailure: OnFailure): Stop {
+    const read = async () => {
+      if ('end_user_id' in watched) return this.endUsersOf(watched.end_user_id);
+      const endUser = await this.endUser(watched.heron_id);
+      return endUser === null ? [] : [endUser];
+    };
+    const tell = () => void read().then((endUsers) => this.#watches.has(tell) && onStates(endUsers), onFailure);
+    this.#watches.add(tell);
+    tell();
+    return () => this.#watches.delete(tell);
+  }
+
+  watchChanges(onChanges: (changed: readonly EndUser[] | null) => void, _onFailure: OnFailure): Stop {
+    const tell = (changed: EndUser | null) => onChanges(changed && [changed]);
+    this.#watches.add(tell);
+    queueMicrotask(() => this.#watches.has(tell) && onChanges(null));
+    return () => this.#watches.delete(tell);
+  }
+
+  #tell(changed: EndUser | null): void {
+    for (const told of [...this.#watches]) told(changed);
+  }
+
   async close(): Promise<void> {}
 
   #of(heronId: string) {
     return [...this.#events.values()].filter((event) => event.heron_id === heronId);
   }
+}
+
+function latestFirst(a: EndUserCursor, b: EndUserCursor): number {
+  return descending(a.last_event_at, b.last_event_at) || descending(a.heron_id, b.heron_id);
 }
 
 function listed(event: LoggedEvent): LoggedEvent {

@@ -30,6 +30,26 @@ export type EventCursor = { readonly created: Instant | null; readonly event_id:
 
 export type EventPage = { readonly events: readonly LoggedEvent[]; readonly next: EventCursor | null };
 
+/** Which end users: all, those of one status, or those for which a review is still required. */
+export type EndUserFilter = { readonly status?: string; readonly review_required?: true };
+
+/** Where a page of end users ends. */
+export type EndUserCursor = { readonly last_event_at: Instant; readonly heron_id: string };
+
+export type EndUserPage = { readonly endUsers: readonly EndUser[]; readonly next: EndUserCursor | null };
+
+/** A topic that the log has, null for events that name none, and when its latest event was recorded. */
+export type TopicInLog = { readonly topic: string | null; readonly recorded_at: Instant };
+
+/** Whom to watch: one end user, or all with a customer's id; they need not exist yet. */
+export type Watched = { readonly heron_id: string } | { readonly end_user_id: string };
+
+/** Called when a watch cannot go on; nothing is called after it. */
+export type OnFailure = (error: unknown) => void;
+
+/** Ends a watch; nothing is called after it. */
+export type Stop = () => void;
+
 /** The port to the event log and to the states folded from it. */
 export interface Store {
   /**
@@ -49,6 +69,21 @@ export interface Store {
   event(eventId: string): Promise<LoggedEvent | null>;
   /** A body, byte for byte, or null where the log has no such event. */
   body(eventId: string): Promise<Uint8Array | null>;
+  /** End users by `last_event_at`, newest first. @param size at least 1. */
+  listEndUsers(filter: EndUserFilter, size: number, after: EndUserCursor | null): Promise<EndUserPage>;
+  /** How many; counted by indexes, not by reading them. */
+  countListed(filter: EndUserFilter): Promise<number>;
+  /** The log's topics, at most {@link MAX_TOPICS} of them. */
+  topics(): Promise<readonly TopicInLog[]>;
+  /** How many events of a topic were recorded from a time on, and before another. */
+  countEvents(topic: string | null, from: Instant, to: Instant): Promise<number>;
+  /** Calls back with what there is, soon, and then after each change. */
+  watch(watched: Watched, onStates: (endUsers: readonly EndUser[]) => void, onFailure: OnFailure): Stop;
+  /**
+   * Calls back with null once it watches, and then with the end users that change, whichever they are. Null again means
+   * that some may have been missed. After each null, what is known of end users must be read again.
+   */
+  watchChanges(onChanges: (changed: readonly EndUser[] | null) => void, onFailure: OnFailure): Stop;
   close(): Promise<void>;
 }
 
@@ -56,12 +91,23 @@ export interface Store {
 export const MAX_INLINE_BYTES = 32 * 1024;
 /** More end users than this with one customer id are not listed. */
 export const MAX_SAME_ID = 100;
+/** Heron documents 44. */
+export const MAX_TOPICS = 200;
+/** More end users than this changed at once are a change of any. */
+export const MAX_CHANGES = 100;
 
 /** Cuts a page out of events in order, of which there may be more than the page takes. */
 export function page(events: readonly LoggedEvent[], size: number): EventPage {
   const last = events[size - 1];
   const next = events.length > size && last !== undefined ? { created: last.created, event_id: last.event_id } : null;
   return { events: events.slice(0, size), next };
+}
+
+/** Cuts a page out of end users in order, of which there may be more than the page takes. */
+export function endUserPage(endUsers: readonly EndUser[], size: number): EndUserPage {
+  const last = endUsers.length > size ? endUsers[size - 1] : undefined;
+  const next = last === undefined ? null : { last_event_at: last.last_event_at, heron_id: last.heron_id };
+  return { endUsers: endUsers.slice(0, size), next };
 }
 
 /** The end user that the events name, or null. */

@@ -12,6 +12,7 @@ import {
 } from '../../functions/store/store.ts';
 import type { Upkeep } from '../../functions/store/upkeep.ts';
 import { endUserEvent, event, foldOf, logged, persistently, RECEIVED, sized } from './given.ts';
+import { readingContract } from './reading.ts';
 
 /** Two instances on the same data, as two processes have them. */
 export type Side = { readonly store: Store; readonly other: Store; readonly upkeep: Upkeep };
@@ -265,6 +266,8 @@ export function storeContract(open: (now: () => number) => Side, { runs }: { rea
       expect(await store.events('eus_unknown', 10, null)).toEqual({ events: [], next: null });
     });
   });
+
+  readingContract(() => ({ store, other, upkeep }), NOW);
 
   describe('ids', () => {
     it('of customers may have any characters', async () => {
