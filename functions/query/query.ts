@@ -1,10 +1,30 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { EndUser } from '../events/end-user.ts';
-import { type Instant, parseInstant, rfc3339 } from '../heron/instant.ts';
+import { type Instant, rfc3339 } from '../heron/instant.ts';
 import { isHeronId, type JsonObject, type JsonValue } from '../heron/webhook.ts';
-import { answer, answerProblem } from '../http.ts';
+import { answer, answerProblem, readBody } from '../http.ts';
 import { describe, type Log, traceOf } from '../log.ts';
-import type { EventCursor, LoggedEvent, Store } from '../store/store.ts';
+import type { EndUserFilter, LoggedEvent, Store } from '../store/store.ts';
+import { type Asset, asset, tagOf } from './assets.ts';
+import { Feed } from './feed.ts';
+import openapi from './openapi.json' with { type: 'json' };
+import {
+  allow,
+  endUserCursor,
+  eventCursor,
+  flag,
+  ids,
+  isText,
+  pageSize,
+  text,
+  token,
+  type Wanted,
+  wanted,
+} from './parameters.ts';
+import { pool } from './pool.ts';
+import { PROBLEMS, Problem, problemsPage } from './problem.ts';
+import { Stats } from './stats.ts';
+import { Waits } from './waits.ts';
 
 export type QueryDependencies = {
   readonly store: Store;
@@ -12,124 +32,254 @@ export type QueryDependencies = {
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   readonly projectId: string;
+  /** Once aborted, requests that wait are answered with what there is. */
+  readonly stopping?: AbortSignal;
 };
 
-const DEFAULT_PAGE_SIZE = 50;
-const MAX_PAGE_SIZE = 200;
 /** JSON.stringify overflows the stack some thousands of levels down. */
 const MAX_DEPTH = 1_000;
+const MAX_BODY_BYTES = 1024 * 1024;
+const BODY_MS = 5_000;
+/** Firestore's client opens another connection past 100 calls at once. */
+const READS_AT_ONCE = 50;
 
-/** An answer that is no success: becomes an RFC 9457 problem. */
-class Problem extends Error {
-  readonly status: number;
-  readonly title: string;
-  readonly headers: Readonly<Record<string, string>>;
-  constructor(status: number, title: string, detail: string, headers: Readonly<Record<string, string>> = {}) {
-    super(detail);
-    this.status = status;
-    this.title = title;
-    this.headers = headers;
-  }
-}
+/** Answers may name people: shared caches keep none, and browsers ask each time whether theirs is still good. */
+const HEADERS = {
+  'Cache-Control': 'private, no-cache',
+  'Content-Security-Policy': "default-src 'none'; frame-ancestors 'none'; sandbox",
+  'Cross-Origin-Resource-Policy': 'same-origin',
+  'X-Content-Type-Options': 'nosniff',
+};
 
-type Reply = { readonly json: JsonValue } | { readonly bytes: Uint8Array };
+type Reply =
+  | { readonly json: JsonValue; readonly status?: number }
+  | { readonly bytes: Uint8Array; readonly tag: string }
+  | { readonly html: string }
+  | { readonly asset: Asset };
 
-/** Answers where end users stand, as JSON; it only reads. */
-export function query({ store, log, now, projectId }: QueryDependencies) {
+type Context = { readonly store: Store; readonly waits: Waits; readonly stats: Stats };
+
+/** Answers where end users stand, for programs and people; it only reads. */
+export function query({ store, log, now, projectId, stopping = new AbortController().signal }: QueryDependencies) {
+  const waits = new Waits(store, stopping);
+  const stats = new Stats(store, now);
+  const feed = new Feed(store, endUserJson, (error) => failed(error, 'The stream', {}), stopping);
+  const failed = (error: unknown, what: string, fields: Readonly<Record<string, unknown>>) =>
+    log('ERROR', `${what} could not read the store.`, { outcome: 'unavailable', error: describe(error), ...fields });
+
   return async (request: IncomingMessage & { originalUrl?: string }, response: ServerResponse): Promise<void> => {
     const arrived = now();
-    const trace = traceOf(request.headers, projectId);
     try {
-      if (request.method !== 'GET' && request.method !== 'HEAD')
-        throw new Problem(405, 'Method Not Allowed', 'This address is read with GET.', { Allow: 'GET, HEAD' });
-      const reply = await route(store, request.originalUrl ?? request.url ?? '/');
-      const headers = { 'Cache-Control': 'no-store', 'X-Content-Type-Options': 'nosniff' };
-      if ('bytes' in reply)
-        answer(response, 200, reply.bytes, { ...headers, 'Content-Type': 'application/octet-stream' });
-      else answer(response, 200, `${JSON.stringify(reply.json)}\n`, { ...headers, 'Content-Type': 'application/json' });
+      const { method = 'GET' } = request;
+      const [path = '', search = ''] = (request.originalUrl ?? request.url ?? '/').split(/\?(.*)/s);
+      const parameters = new URLSearchParams(search);
+      if (path === '/end-users:batchGet') {
+        if (method !== 'POST') throw notAllowed('POST');
+        allow(parameters);
+        return send(request, response, await batch(store, await bodyOf(request)));
+      }
+      if (method !== 'GET' && method !== 'HEAD') throw notAllowed('GET, HEAD');
+      if (path === '/stream') {
+        allow(parameters);
+        if (method === 'HEAD') answer(response, 200, '', { ...HEADERS, 'Content-Type': 'text/event-stream' });
+        else feed.join(response, { ...HEADERS, 'Cache-Control': 'no-store' });
+        return;
+      }
+      send(request, response, await route({ store, waits, stats }, path, parameters, response));
     } catch (error) {
-      if (error instanceof Problem)
-        return answerProblem(response, error.status, error.title, error.message, { headers: error.headers });
-      log('ERROR', 'The store could not be read.', {
-        outcome: 'unavailable',
-        http_status: 503,
-        error: describe(error),
-        milliseconds: now() - arrived,
-        trace,
-      });
-      answerProblem(response, 503, 'Service Unavailable', 'The store could not be read. Try again.', {
-        headers: { 'Retry-After': '5' },
+      if (error instanceof Problem) {
+        const [status, title] = PROBLEMS[error.type];
+        const options = { type: `/problems#${error.type}`, headers: { ...HEADERS, ...error.headers } };
+        return answerProblem(response, status, title, error.message, options);
+      }
+      const trace = traceOf(request.headers, projectId);
+      failed(error, 'The request', { http_status: 503, milliseconds: now() - arrived, trace });
+      answerProblem(response, 503, 'Service Unavailable', PROBLEMS.unavailable[2], {
+        type: '/problems#unavailable',
+        headers: { ...HEADERS, 'Retry-After': '5' },
       });
     }
   };
 }
 
-async function route(store: Store, url: string): Promise<Reply> {
-  const [path = '', search = ''] = url.split(/\?(.*)/s);
-  const parameters = new URLSearchParams(search);
-  const segments = path.split('/').slice(1).map(decode);
-  const [collection, id, part, ...others] = segments;
-  if (others.length === 0 && collection === 'end-users') {
-    if (id === undefined && part === undefined) return endUsers(store, parameters);
-    if (id !== undefined && id !== '' && part === undefined) return endUser(store, id, parameters);
-    if (id !== undefined && id !== '' && part === 'events') return events(store, id, parameters);
+async function route(
+  { store, waits, stats }: Context,
+  path: string,
+  parameters: URLSearchParams,
+  response: ServerResponse,
+): Promise<Reply> {
+  const found = asset(path);
+  if (found !== undefined) return { asset: found };
+  const [collection, id, part, ...others] = path.split('/').slice(1).map(decode);
+  if (others.length > 0) throw new Problem('address-unknown');
+  if (collection === 'end-users') {
+    if (id === undefined) return endUsers(store, parameters);
+    if (id !== '' && part === undefined) return endUser(store, waits, id, parameters, response);
+    if (id !== '' && part === 'events') return events(store, id, parameters);
   }
-  if (others.length === 0 && collection === 'events' && id !== undefined) {
+  if (collection === 'events' && id !== undefined) {
     allow(parameters);
     if (part === undefined) {
       const event = await store.event(id);
-      if (event === null) throw new Problem(404, 'Not Found', 'The log has no event with this id.');
+      if (event === null) throw new Problem('event-unknown');
       return { json: eventJson(event) };
     }
     if (part === 'body') {
       const bytes = await store.body(id);
-      if (bytes === null) throw new Problem(404, 'Not Found', 'The log has no event with this id.');
-      return { bytes };
+      if (bytes === null) throw new Problem('event-unknown');
+      return { bytes, tag: id };
     }
   }
-  throw new Problem(
-    404,
-    'Not Found',
-    'There is nothing at this address. End users are at /end-users/{id} and /end-users?end_user_id=…',
-  );
+  if (id === undefined) {
+    allow(parameters);
+    if (collection === 'stats') return { json: await stats.read() };
+    if (collection === 'openapi.json') return { json: openapi as JsonObject };
+    if (collection === 'problems') return { html: problemsPage() };
+  }
+  throw new Problem('address-unknown');
 }
 
-async function endUser(store: Store, id: string, parameters: URLSearchParams): Promise<Reply> {
-  allow(parameters);
-  return { json: endUserJson(await find(store, id)) };
+async function endUser(
+  store: Store,
+  waits: Waits,
+  id: string,
+  parameters: URLSearchParams,
+  response: ServerResponse,
+): Promise<Reply> {
+  allow(parameters, 'wait_for', 'after', 'timeout');
+  const wish = wanted(parameters);
+  const now = await withId(store, id);
+  if (wish === null) return { json: endUserJson(only(now)) };
+  if (now.length > 1 || now.some((state) => meets(state, wish)) || !isText(id)) return { json: endUserJson(only(now)) };
+
+  // Unknown so far, a text like a heron_id is waited for as one.
+  const byHeronId = isHeronId(id) && now.every(({ heron_id }) => heron_id === id);
+  const then = await waits.until(
+    byHeronId ? { heron_id: id } : { end_user_id: id },
+    (states) => states.length > 1 || states.some((state) => meets(state, wish)),
+    wish.timeoutMs,
+    (left) => (response.destroyed ? left() : response.once('close', left)),
+  );
+  const state = only(then ?? (await withId(store, id)));
+  return { json: endUserJson(state), status: meets(state, wish) ? 200 : 202 };
+}
+
+function meets({ status, status_at }: EndUser, { statuses, after }: Wanted): boolean {
+  return status !== null && statuses.has(status) && (after === null || (status_at !== null && status_at > after));
 }
 
 async function endUsers(store: Store, parameters: URLSearchParams): Promise<Reply> {
-  allow(parameters, 'end_user_id');
-  const id = parameters.get('end_user_id');
-  if (id === null || id === '')
-    throw new Problem(400, 'Bad Request', 'Say which end users: /end-users?end_user_id=… or /end-users/{heron_id}.');
-  return { json: { end_users: (await store.endUsersOf(id)).map(endUserJson) } };
+  allow(parameters, 'end_user_id', 'status', 'review_required', 'page_size', 'page_token');
+  const id = text(parameters, 'end_user_id');
+  if (id !== null) {
+    if (parameters.size > 1)
+      throw new Problem('bad-request', 'end_user_id stands alone: its end users come on one page.');
+    return { json: { end_users: (await store.endUsersOf(id)).map(endUserJson), next_page_token: null } };
+  }
+  const [status, review_required] = [text(parameters, 'status'), flag(parameters, 'review_required')];
+  if (status !== null && review_required !== null)
+    throw new Problem('bad-request', 'status and review_required are asked for one at a time.');
+  const filter: EndUserFilter = {
+    ...(status === null ? {} : { status }),
+    ...(review_required === null ? {} : { review_required }),
+  };
+  const page = await store.listEndUsers(filter, pageSize(parameters), endUserCursor(parameters));
+  return {
+    json: {
+      end_users: page.endUsers.map(endUserJson),
+      next_page_token: token(page.next && [page.next.last_event_at, page.next.heron_id]),
+    },
+  };
+}
+
+async function batch(store: Store, body: Buffer): Promise<Reply> {
+  const results = await pool(ids(body), READS_AT_ONCE, async (id) => ({
+    id,
+    end_users: (await withId(store, id)).map(endUserJson),
+  }));
+  return { json: { results } };
 }
 
 async function events(store: Store, id: string, parameters: URLSearchParams): Promise<Reply> {
   allow(parameters, 'page_size', 'page_token');
-  const size = pageSize(parameters.get('page_size'));
-  const after = cursor(parameters.get('page_token'));
-  const { heron_id } = await find(store, id);
+  const [size, after] = [pageSize(parameters), eventCursor(parameters)];
+  const { heron_id } = only(await withId(store, id));
   const page = await store.events(heron_id, size, after);
   return {
-    json: { events: page.events.map(eventJson), next_page_token: page.next === null ? null : token(page.next) },
+    json: {
+      events: page.events.map(eventJson),
+      next_page_token: token(page.next && [page.next.created, page.next.event_id]),
+    },
   };
 }
 
-/** By heron_id, or by the customer's own id where it names one end user only. */
-async function find(store: Store, id: string): Promise<EndUser> {
+/** By heron_id, or else all that have it as the customer's own id. */
+async function withId(store: Store, id: string): Promise<readonly EndUser[]> {
+  if (!isText(id)) return [];
   const known = isHeronId(id) ? await store.endUser(id) : null;
-  if (known !== null) return known;
-  const [found, ...others] = await store.endUsersOf(id);
-  if (found === undefined)
-    throw new Problem(404, 'Not Found', 'No webhook has named an end user with this heron_id or end_user_id.');
-  if (others.length > 0) {
-    const ids = [found, ...others].map(({ heron_id }) => heron_id).join(', ');
-    throw new Problem(409, 'Conflict', `Several end users have this end_user_id: ask for one of ${ids}.`);
+  return known === null ? store.endUsersOf(id) : [known];
+}
+
+function only([found, ...others]: readonly EndUser[]): EndUser {
+  if (found === undefined) throw new Problem('end-user-unknown');
+  if (others.length === 0) return found;
+  const ids = [found, ...others].map(({ heron_id }) => heron_id).join(', ');
+  throw new Problem('end-user-ambiguous', `Several end users have this end_user_id: ask for one of ${ids}.`);
+}
+
+async function bodyOf(request: IncomingMessage): Promise<Buffer> {
+  const body = await readBody(request, MAX_BODY_BYTES, BODY_MS);
+  switch (body.kind) {
+    case 'complete':
+      return body.bytes;
+    case 'too_large':
+      throw new Problem('body-too-large');
+    case 'timed_out':
+    case 'client_left':
+      throw new Problem('body-too-slow');
+    default:
+      return body satisfies never;
   }
-  return found;
+}
+
+function notAllowed(allowed: string): Problem {
+  return new Problem('method-not-allowed', undefined, { Allow: allowed });
+}
+
+/** Sends a reply, or 304 where the client has it already. */
+function send(request: IncomingMessage, response: ServerResponse, reply: Reply): void {
+  const { status = 200, type, body, tag, headers = {} } = rendered(reply, request);
+  const all = { ...HEADERS, ...headers, ...(status === 200 ? { ETag: `"${tag}"` } : {}) };
+  if (status === 200 && request.method !== 'POST' && isKnown(tag, request.headers['if-none-match']))
+    response.writeHead(304, all).end();
+  else answer(response, status, body, { ...all, 'Content-Type': type });
+}
+
+type Rendered = {
+  readonly status?: number;
+  readonly type: string;
+  readonly body: string | Uint8Array;
+  readonly tag: string;
+  readonly headers?: Readonly<Record<string, string>>;
+};
+
+function rendered(reply: Reply, { headers }: IncomingMessage): Rendered {
+  if ('bytes' in reply) return { type: 'application/octet-stream', body: reply.bytes, tag: reply.tag };
+  if ('html' in reply) return { type: 'text/html; charset=utf-8', body: reply.html, tag: tagOf(reply.html) };
+  if ('asset' in reply) {
+    const { type, bytes, gzipped, tag, headers: own } = reply.asset;
+    const zip = /\bgzip\b/.test(String(headers['accept-encoding'] ?? ''));
+    const coding = { Vary: 'Accept-Encoding', ...(zip ? { 'Content-Encoding': 'gzip' } : {}) };
+    return { type, body: zip ? gzipped : bytes, tag: zip ? `${tag}-gzip` : tag, headers: { ...own, ...coding } };
+  }
+  const body = `${JSON.stringify(reply.json)}\n`;
+  return { status: reply.status ?? 200, type: 'application/json', body, tag: tagOf(body) };
+}
+
+/** Whether the client named the tag in If-None-Match, where weak tags count like strong ones. */
+function isKnown(tag: string, header: string | undefined): boolean {
+  const named = (header ?? '').split(',').map((each) => each.trim().replace(/^W\//, ''));
+  return named.includes(`"${tag}"`) || named.includes('*');
 }
 
 function endUserJson({ fold, ...state }: EndUser): JsonObject {
@@ -178,40 +328,10 @@ function time(instant: Instant | null): string | null {
   return instant === null ? null : rfc3339(instant);
 }
 
-/** A parameter with a typing error would silently mean something else. */
-function allow(parameters: URLSearchParams, ...known: string[]): void {
-  for (const name of parameters.keys()) {
-    if (!known.includes(name)) throw new Problem(400, 'Bad Request', `Unknown parameter ${JSON.stringify(name)}.`);
-    if (parameters.getAll(name).length > 1) throw new Problem(400, 'Bad Request', `${name} is given twice.`);
-  }
-}
-
-function pageSize(text: string | null): number {
-  const size = text === null ? DEFAULT_PAGE_SIZE : Number(text);
-  if (!Number.isInteger(size) || size < 1 || size > MAX_PAGE_SIZE || text === '')
-    throw new Problem(400, 'Bad Request', `page_size is a whole number from 1 to ${MAX_PAGE_SIZE}.`);
-  return size;
-}
-
-function token({ created, event_id }: EventCursor): string {
-  return Buffer.from(JSON.stringify([created, event_id])).toString('base64url');
-}
-
-function cursor(text: string | null): EventCursor | null {
-  if (text === null) return null;
-  try {
-    const [created, event_id] = JSON.parse(Buffer.from(text, 'base64url').toString('utf8')) as unknown[];
-    const instant = parseInstant(created);
-    if (typeof event_id === 'string' && /^[0-9a-f]{64}$/.test(event_id) && (created === null || instant !== null))
-      return { created: instant, event_id };
-  } catch {}
-  throw new Problem(400, 'Bad Request', 'page_token is not one that this address gave: start without it.');
-}
-
 function decode(segment: string): string {
   try {
     return decodeURIComponent(segment);
   } catch {
-    throw new Problem(400, 'Bad Request', 'The path is not percent-encoded UTF-8.');
+    throw new Problem('bad-request', 'The path is not percent-encoded UTF-8.');
   }
 }

@@ -1,4 +1,5 @@
 import { storeConfig } from '../config.ts';
+import { stopping } from '../http.ts';
 import type { Log } from '../log.ts';
 import { FirestoreStore } from '../store/firestore.ts';
 import { query } from './query.ts';
@@ -8,5 +9,6 @@ export function start(env: NodeJS.ProcessEnv, log: Log) {
   const config = storeConfig(env);
   const now = Date.now;
   const store = new FirestoreStore(config, now);
-  return { handler: query({ store, log, now, projectId: config.projectId }), close: () => store.close() };
+  const handler = query({ store, log, now, projectId: config.projectId, stopping });
+  return { handler, close: () => store.close() };
 }

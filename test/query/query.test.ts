@@ -1,12 +1,9 @@
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import { eventOf } from '../../functions/events/event.ts';
 import { instantOf } from '../../functions/heron/instant.ts';
-import { takeOverRequests } from '../../functions/http.ts';
-import { query } from '../../functions/query/query.ts';
 import { MemoryStore } from '../../functions/store/memory.ts';
 import type { Store } from '../../functions/store/store.ts';
+import { ask, expectProblem, serve, stopServing } from './serving.ts';
 
 const RECEIVED = Date.parse('2026-03-01T10:00:01.500Z');
 const RECORDED = Date.parse('2026-03-01T10:00:02.250Z');
@@ -14,27 +11,15 @@ const RECORDED = Date.parse('2026-03-01T10:00:02.250Z');
 let store: Store;
 let base: string;
 const lines: string[] = [];
-const servers: Server[] = [];
-
-async function serve(served: Store): Promise<string> {
-  takeOverRequests();
-  const log = (severity: string, message: string) => lines.push(`${severity} ${message}`);
-  const handler = query({ store: served, log, now: () => RECORDED, projectId: 'test' });
-  const server = createServer((request, response) => void handler(request, response));
-  servers.push(server);
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-}
+const log = (severity: string, message: string) => lines.push(`${severity} ${message}`);
+const get = (path: string, init?: RequestInit) => ask(base, path, init);
 
 beforeEach(async () => {
   store = new MemoryStore(() => RECORDED);
-  base = await serve(store);
+  base = await serve({ store, log, now: () => RECORDED });
 });
 
-afterAll(() => {
-  for (const server of servers) server.closeAllConnections();
-  for (const server of servers) server.close();
-});
+afterAll(stopServing);
 
 type Fields = { topic?: string; created?: string; data?: object; meta?: unknown };
 
@@ -47,19 +32,6 @@ async function givenBody(body: string | Buffer): Promise<string> {
   const event = eventOf(Buffer.from(body), instantOf(RECEIVED));
   await store.append([event]);
   return event.event_id;
-}
-
-async function get(path: string, init?: RequestInit) {
-  const response = await fetch(`${base}${path}`, init);
-  const text = await response.text();
-  return { status: response.status, headers: response.headers, text, json: text === '' ? null : JSON.parse(text) };
-}
-
-function expectProblem(answer: Awaited<ReturnType<typeof get>>, status: number): void {
-  expect(answer.status).toBe(status);
-  expect(answer.headers.get('content-type')).toBe('application/problem+json');
-  expect(answer.json).toMatchObject({ status, title: expect.any(String), detail: expect.any(String) });
-  expect(answer.text).not.toMatch(/\n {2}at |node_modules/);
 }
 
 describe('an end user', () => {
@@ -85,6 +57,7 @@ describe('an end user', () => {
     expect((await get(`/end-users/${encodeURIComponent('acme/1 ü')}`)).json).toEqual(state);
     expect((await get(`/end-users?end_user_id=${encodeURIComponent('acme/1 ü')}`)).json).toEqual({
       end_users: [state],
+      next_page_token: null,
     });
   });
 
@@ -96,7 +69,7 @@ describe('an end user', () => {
   it('that is unknown is 404, and nobody has its customer id', async () => {
     expectProblem(await get('/end-users/eus_nobody'), 404);
     expectProblem(await get('/end-users/nobody/events'), 404);
-    expect((await get('/end-users?end_user_id=nobody')).json).toEqual({ end_users: [] });
+    expect((await get('/end-users?end_user_id=nobody')).json).toEqual({ end_users: [], next_page_token: null });
   });
 
   it('that shares its customer id is named beside the other, not chosen', async () => {
@@ -108,7 +81,7 @@ describe('an end user', () => {
     expect((await get('/end-users?end_user_id=shared')).json.end_users).toHaveLength(2);
   });
 
-  it.each(['', '.', '..', '%2e%2e', 'a%2Fb', '%00', '%F0%9F%98%80', 'x'.repeat(2_000), '__proto__', "';--"])(
+  it.each(['', '.', '..%2F..', 'a%2Fb', '%00', '%F0%9F%98%80', 'x'.repeat(2_000), '__proto__', "';--"])(
     'asked for as %j is a clear answer',
     async (id) => {
       const answer = await get(`/end-users/${id}?`);
@@ -201,6 +174,57 @@ describe('an event', () => {
   });
 });
 
+describe('end users', () => {
+  const ids = (answer: { json: { end_users: { heron_id: string }[] } }) =>
+    answer.json.end_users.map(({ heron_id }) => heron_id);
+
+  it('are listed newest change first, by status or for review, in pages that hold while others change', async () => {
+    const at = (second: number) => `2026-03-01T10:00:0${second}`;
+    for (const [i, status] of ['ready', 'failed', 'ready', 'processed'].entries())
+      await given({ created: at(i), data: { heron_id: `eus_${i}`, status } });
+    await given({ created: at(1), topic: 'end_user.review_required', data: { heron_id: 'eus_1' } });
+    expect(ids(await get('/end-users'))).toEqual(['eus_3', 'eus_2', 'eus_1', 'eus_0']);
+    expect(ids(await get('/end-users?status=ready'))).toEqual(['eus_2', 'eus_0']);
+    expect(ids(await get('/end-users?review_required=true'))).toEqual(['eus_1']);
+    const first = await get('/end-users?page_size=2');
+    await given({ created: at(8), data: { heron_id: 'eus_3' } });
+    await given({ created: at(9), data: { heron_id: 'eus_0' } });
+    const second = await get(`/end-users?page_size=2&page_token=${first.json.next_page_token}`);
+    expect([ids(first), ids(second)]).toEqual([['eus_3', 'eus_2'], ['eus_1']]);
+    expect(second.json.next_page_token).toBeNull();
+  });
+
+  it.each([
+    'status=',
+    'status=a&status=b',
+    'status=failed&review_required=true',
+    'review_required=false',
+    'end_user_id=',
+    'end_user_id=a&page_size=2',
+    'page_size=201',
+    'page_token=WyIyMDI2LTAxLTAxVDAwOjAwOjAwWiIsIi4uLyJd',
+    `status=${'x'.repeat(1_025)}`,
+  ])('asked for with %s are 400', async (parameters) => {
+    expectProblem(await get(`/end-users?${parameters}`), 400);
+  });
+
+  it('are found by up to 500 ids at once, each with all that it names', async () => {
+    await given({ data: { heron_id: 'eus_one', end_user_id: 'shared' } });
+    await given({ data: { heron_id: 'eus_two', end_user_id: 'shared' } });
+    const batch = (body: string) => get('/end-users:batchGet', { method: 'POST', body });
+    const { json } = await batch(JSON.stringify({ ids: ['shared', 'nobody', 'eus_two', 'eus_two'] }));
+    expect(json.results.map(({ id }: { id: string }) => id)).toEqual(['shared', 'nobody', 'eus_two', 'eus_two']);
+    expect(json.results.map((result: { end_users: unknown[] }) => result.end_users.length)).toEqual([2, 0, 1, 1]);
+    const many = Array.from({ length: 500 }, (_, i) => `nobody ${i}`);
+    expect((await batch(JSON.stringify({ ids: many }))).json.results).toHaveLength(500);
+    for (const body of ['', '[]', 'null', '{"ids":"a"}', '{"ids":[1]}', '{"ids":[""]}', '{"ids":["\\ud800"]}'])
+      expectProblem(await batch(body), 400);
+    expectProblem(await batch(JSON.stringify({ ids: [...many, 'one more'] })), 400);
+    expectProblem(await batch('x'.repeat(1024 * 1024 + 1)), 413);
+    expectProblem(await get('/end-users:batchGet'), 405);
+  });
+});
+
 describe('whatever else is asked', () => {
   it('with another method is 405 and says which are allowed', async () => {
     for (const method of ['POST', 'DELETE', 'PUT']) {
@@ -210,16 +234,34 @@ describe('whatever else is asked', () => {
     }
   });
 
+  it('is answered 304 where the client has it, and shared caches may keep nothing', async () => {
+    const id = await given({ data: { heron_id: 'eus_one' } });
+    for (const path of ['/end-users/eus_one', '/end-users', `/events/${id}`, `/events/${id}/body`, '/stats', '/']) {
+      const first = await get(path);
+      const etag = first.headers.get('etag') ?? '';
+      expect(etag).toMatch(/^"[\w-]+"$/);
+      expect(first.headers.get('cache-control')).toBe('private, no-cache');
+      const again = await get(path, { headers: { 'If-None-Match': `"other", W/${etag}` } });
+      expect(again).toMatchObject({ status: 304, text: '' });
+      expect((await get(path, { headers: { 'If-None-Match': '"other"' } })).status).toBe(200);
+    }
+    const before = (await get('/end-users/eus_one')).headers.get('etag') ?? '';
+    await given({ data: { heron_id: 'eus_one', status: 'ready' }, created: '2026-04-01T00:00:00' });
+    expect((await get('/end-users/eus_one', { headers: { 'If-None-Match': before } })).status).toBe(200);
+  });
+
   it('with HEAD is answered without a body', async () => {
     await given({ data: { heron_id: 'eus_one' } });
     expect(await get('/end-users/eus_one', { method: 'HEAD' })).toMatchObject({ status: 200, text: '' });
   });
 
   it.each([
-    '/',
     '/nothing',
-    '/end-users',
     '/end-users/',
+    '/end-users//events',
+    '/stats/more',
+    '/assets/',
+    '/assets/../query.ts',
     '/end-users/a/b',
     '/end-users/a/events/c',
     '/%E0%A4%A',
@@ -233,7 +275,7 @@ describe('whatever else is asked', () => {
   it('while the store fails is 503, and the error is not told', async () => {
     const broken = new MemoryStore(() => RECORDED);
     broken.endUser = () => Promise.reject(new Error('secret of the store'));
-    base = await serve(broken);
+    base = await serve({ store: broken, log, now: () => RECORDED });
     const answer = await get('/end-users/eus_one');
     expectProblem(answer, 503);
     expect(answer.headers.get('retry-after')).toBe('5');

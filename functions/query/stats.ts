@@ -1,0 +1,108 @@
+import { instantOf, rfc3339 } from '../heron/instant.ts';
+import { isHeronTopic } from '../heron/topics.ts';
+import type { JsonObject } from '../heron/webhook.ts';
+import type { Store, TopicInLog } from '../store/store.ts';
+import { pool } from './pool.ts';
+
+const CACHED_MS = 30_000;
+const HOUR_MS = 3_600_000;
+const HOURS = 24;
+/** A transaction writes an event up to half a minute after the time that it gives it; then an hour's count is final. */
+const SETTLED_MS = 120_000;
+const AT_ONCE = 32;
+
+const STATUSES = ['new', 'ready', 'processed', 'reviewed', 'review_requested', 'failed'];
+
+type Count = { readonly topic: string | null; readonly hours: readonly number[] };
+
+/**
+ * Counts by aggregation queries, for all clients together and at most every 30 s. A refresh costs 8 counts of end users,
+ * a read for each topic that the log has, and a count for each topic with events in the current hour; the first one of a
+ * process counts each of the 24 hours. Firestore bills a count as a read for each 1,000 index entries it passes.
+ */
+export class Stats {
+  readonly #store: Store;
+  readonly #now: () => number;
+  /** Counts of hours that no event can be added to any more, by topic and hour. */
+  readonly #settled = new Map<string, number>();
+  #cached: { readonly at: number; readonly stats: Promise<JsonObject> } | null = null;
+
+  constructor(store: Store, now: () => number) {
+    this.#store = store;
+    this.#now = now;
+  }
+
+  read(): Promise<JsonObject> {
+    const now = this.#now();
+    if (this.#cached === null || now - this.#cached.at >= CACHED_MS) {
+      const cached = { at: now, stats: this.#count(now) };
+      this.#cached = cached;
+      cached.stats.catch(() => {
+        if (this.#cached === cached) this.#cached = null; // the next may succeed
+      });
+    }
+    return this.#cached.stats;
+  }
+
+  async #count(now: number): Promise<JsonObject> {
+    const thisHour = Math.floor(now / HOUR_MS) * HOUR_MS;
+    const hours = Array.from({ length: HOURS }, (_, i) => thisHour - (HOURS - 1 - i) * HOUR_MS);
+    const [endUsers, topics] = await Promise.all([this.#endUsers(), this.#store.topics()]);
+    const counts = await this.#events(topics, hours, now);
+    const last = topics
+      .map(({ recorded_at }) => recorded_at)
+      .sort()
+      .at(-1);
+    return {
+      computed_at: rfc3339(instantOf(now)),
+      end_users: endUsers,
+      events: {
+        total: sum(counts.map(({ hours }) => sum(hours))),
+        unrouted: sum(counts.map(({ topic, hours }) => (topic !== null && isHeronTopic(topic) ? 0 : sum(hours)))),
+        last_recorded_at: last === undefined ? null : rfc3339(last),
+        hours: hours.map((hour) => rfc3339(instantOf(hour))),
+        topics: counts.map(({ topic, hours }) => ({ topic, total: sum(hours), by_hour: [...hours] })),
+      },
+    };
+  }
+
+  async #endUsers(): Promise<JsonObject> {
+    const [total = 0, review_required = 0, ...counts] = await pool(
+      [{}, { review_required: true } as const, ...STATUSES.map((status) => ({ status }))],
+      AT_ONCE,
+      (filter) => this.#store.countListed(filter),
+    );
+    // Counted one after another: what changed meanwhile may be counted twice.
+    const other = Math.max(0, total - sum(counts));
+    const by_status = Object.fromEntries(STATUSES.map((status, i) => [status, counts[i] ?? 0]));
+    return { total, review_required, by_status: { ...by_status, other } };
+  }
+
+  async #events(topics: readonly TopicInLog[], hours: readonly number[], now: number): Promise<readonly Count[]> {
+    const since = instantOf(hours[0] ?? 0);
+    const recent = topics.filter(({ recorded_at }) => recorded_at >= since);
+    const wanted = recent.flatMap((topic) => hours.map((hour) => ({ ...topic, hour })));
+    const counts = await pool(wanted, AT_ONCE, ({ topic, recorded_at, hour }) =>
+      recorded_at < instantOf(hour) ? Promise.resolve(0) : this.#hour(topic, hour, now),
+    );
+    for (const key of this.#settled.keys())
+      if (Number(key.split(' ', 1)[0]) < Number(hours[0])) this.#settled.delete(key);
+    return recent
+      .map(({ topic }, i) => ({ topic, hours: counts.slice(i * hours.length, (i + 1) * hours.length) }))
+      .sort((a, b) => sum(b.hours) - sum(a.hours));
+  }
+
+  async #hour(topic: string | null, hour: number, now: number): Promise<number> {
+    const key = `${hour} ${JSON.stringify(topic)}`;
+    const known = this.#settled.get(key);
+    if (known !== undefined) return known;
+    const end = hour + HOUR_MS;
+    const count = await this.#store.countEvents(topic, instantOf(hour), instantOf(end));
+    if (now >= end + SETTLED_MS) this.#settled.set(key, count);
+    return count;
+  }
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((a, b) => a + b, 0);
+}

@@ -1,0 +1,89 @@
+import type { EndUser } from '../events/end-user.ts';
+import type { Stop, Store, Watched } from '../store/store.ts';
+
+type Waiter = {
+  readonly told: (endUsers: readonly EndUser[]) => void;
+  readonly failed: (error: unknown) => void;
+};
+
+type Watching = { readonly waiters: Set<Waiter>; latest: readonly EndUser[] | null; stop: Stop };
+
+/** Requests that wait for an end user: those that wait for the same share one watch, which ends with the last of them. */
+export class Waits {
+  readonly #store: Store;
+  readonly #watching = new Map<string, Watching>();
+  readonly #ends = new Set<() => void>();
+
+  /** @param stopping once aborted nobody waits any longer. */
+  constructor(store: Store, stopping: AbortSignal) {
+    this.#store = store;
+    stopping.addEventListener('abort', () => {
+      for (const end of this.#ends) end();
+    });
+  }
+
+  /**
+   * Resolves with what there is once it suffices, with null when the time is over or this process ends, and never
+   * settles after `onLeave` calls back: the client left.
+   */
+  until(
+    watched: Watched,
+    suffices: (endUsers: readonly EndUser[]) => boolean,
+    timeoutMs: number,
+    onLeave: (left: () => void) => void,
+  ): Promise<readonly EndUser[] | null> {
+    return new Promise((resolve, reject) => {
+      const leave = this.#join(watched, {
+        told: (endUsers) => {
+          if (suffices(endUsers)) finish(() => resolve(endUsers));
+        },
+        failed: (error) => finish(() => reject(error)),
+      });
+      const end = () => finish(() => resolve(null));
+      const timer = setTimeout(end, timeoutMs);
+      const finish = (settle: () => void) => {
+        clearTimeout(timer);
+        this.#ends.delete(end);
+        leave();
+        settle();
+      };
+      this.#ends.add(end);
+      onLeave(() => finish(() => {}));
+    });
+  }
+
+  /** How many watches there are. */
+  get size(): number {
+    return this.#watching.size;
+  }
+
+  #join(watched: Watched, waiter: Waiter): Stop {
+    const key = 'heron_id' in watched ? `heron_id ${watched.heron_id}` : `end_user_id ${watched.end_user_id}`;
+    const watching = this.#watching.get(key) ?? this.#begin(key, watched);
+    watching.waiters.add(waiter);
+    const { latest } = watching;
+    if (latest !== null) queueMicrotask(() => watching.waiters.has(waiter) && waiter.told(latest));
+    return () => {
+      if (!watching.waiters.delete(waiter) || watching.waiters.size > 0) return;
+      if (this.#watching.get(key) === watching) this.#watching.delete(key);
+      watching.stop();
+    };
+  }
+
+  #begin(key: string, watched: Watched): Watching {
+    const watching: Watching = { waiters: new Set(), latest: null, stop: () => {} };
+    this.#watching.set(key, watching);
+    watching.stop = this.#store.watch(
+      watched,
+      (endUsers) => {
+        watching.latest = endUsers;
+        for (const waiter of [...watching.waiters]) waiter.told(endUsers);
+      },
+      (error) => {
+        this.#watching.delete(key);
+        for (const waiter of [...watching.waiters]) waiter.failed(error);
+      },
+    );
+    return watching;
+  }
+}

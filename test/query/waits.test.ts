@@ -1,0 +1,177 @@
+import { once } from 'node:events';
+import { request } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeEach, describe, expect, it } from 'vitest';
+import { Waits } from '../../functions/query/waits.ts';
+import { MemoryStore } from '../../functions/store/memory.ts';
+import { event } from '../store/given.ts';
+import { ask, expectProblem, serve, stopServing } from './serving.ts';
+
+const T1 = '2026-08-01T00:00:00Z';
+const T2 = '2026-08-02T00:00:00Z';
+
+let store: MemoryStore;
+let base: string;
+let stopping: AbortController;
+/** How many watches the store has now, and has had. */
+let watches: { now: number; ever: number };
+
+beforeEach(async () => {
+  store = new MemoryStore(Date.now);
+  watches = { now: 0, ever: 0 };
+  const watch = store.watch.bind(store);
+  store.watch = (...args) => {
+    watches.now++;
+    watches.ever++;
+    const stop = watch(...args);
+    return () => {
+      watches.now--;
+      stop();
+    };
+  };
+  stopping = new AbortController();
+  base = await serve({ store, log: () => {}, now: Date.now, stopping: stopping.signal });
+});
+
+afterAll(stopServing);
+
+const given = (fields: Parameters<typeof event>[0]) => store.append([event(fields)]);
+const wait = (id: string, parameters: string) => ask(base, `/end-users/${encodeURIComponent(id)}?${parameters}`);
+const until = async (holds: () => boolean) => {
+  for (const deadline = Date.now() + 5_000; !holds(); await sleep(2))
+    if (Date.now() > deadline) throw new Error('It did not happen within 5 s.');
+};
+
+describe('a request that waits', () => {
+  it.each(['eus_a', 'acme/1 ü', 'eus_mine'])('for %s is answered when the end user stands there', async (id) => {
+    const end_user_id = id === 'eus_a' ? null : id;
+    await given({ heron_id: 'eus_a', end_user_id, status: 'new', created: T1 });
+    const waiting = wait(id, 'wait_for=processed,failed&timeout=20');
+    await until(() => watches.now === 1);
+    await given({ heron_id: 'eus_a', end_user_id, status: 'ready', created: T1 });
+    const written = performance.now();
+    await given({ heron_id: 'eus_a', end_user_id, status: 'failed', created: T2 });
+    expect(await waiting).toMatchObject({ status: 200, json: { heron_id: 'eus_a', status: 'failed' } });
+    expect(performance.now() - written).toBeLessThan(100);
+    expect(watches).toEqual({ now: 0, ever: 1 });
+  });
+
+  it('is answered at once where it stands there already, unless that was before', async () => {
+    await given({ heron_id: 'eus_a', created: T1 });
+    expect((await wait('eus_a', 'wait_for=processed')).status).toBe(200);
+    expect((await wait('eus_a', 'wait_for=processed&timeout=0&after=2026-07-31T23:59:59.999999Z')).status).toBe(200);
+    expect(await wait('eus_a', `wait_for=processed&timeout=0&after=${T1}`)).toMatchObject({
+      status: 202,
+      json: { status: 'processed' },
+    });
+    const waiting = wait('eus_a', `wait_for=processed&after=${T1}&timeout=20`);
+    await until(() => watches.now === 1);
+    await given({ heron_id: 'eus_a', created: T2 });
+    expect(await waiting).toMatchObject({ status: 200, json: { status_at: T2 } });
+  });
+
+  it.each(['eus_a', 'acme-1'])('for %s begins before the end user exists', async (id) => {
+    const waiting = wait(id, 'wait_for=processed');
+    await until(() => watches.now === 1);
+    await given({ heron_id: 'eus_a', end_user_id: 'acme-1', created: T1 });
+    expect(await waiting).toMatchObject({ status: 200, json: { heron_id: 'eus_a' } });
+  });
+
+  it('is told after its time where the end user stands, or that nobody knows it', async () => {
+    await given({ heron_id: 'eus_a', status: 'ready', created: T1 });
+    const started = performance.now();
+    const [known, unknown] = await Promise.all([
+      wait('eus_a', 'wait_for=processed&timeout=1'),
+      wait('eus_b', 'wait_for=processed&timeout=1'),
+    ]);
+    expect(known).toMatchObject({ status: 202, json: { status: 'ready' } });
+    expectProblem(unknown, 404);
+    expect(performance.now() - started).toBeGreaterThan(990);
+    expect(watches.now).toBe(0);
+  });
+
+  it('is told when a second end user takes the same customer id', async () => {
+    await given({ heron_id: 'eus_a', end_user_id: 'acme-1', status: 'new', created: T1 });
+    const waiting = wait('acme-1', 'wait_for=processed');
+    await until(() => watches.now === 1);
+    await given({ heron_id: 'eus_b', end_user_id: 'acme-1', created: T2 });
+    const answer = await waiting;
+    expectProblem(answer, 409);
+    expect(answer.json.detail).toContain('eus_a, eus_b');
+  });
+
+  it('shares one watch with all that wait for the same, and frees it when the last leaves', async () => {
+    const requests = Array.from({ length: 50 }, () => request(`${base}/end-users/eus_a?wait_for=processed`));
+    for (const each of requests) each.on('error', () => {}).end();
+    const waiting = wait('eus_a', 'wait_for=processed');
+    await until(() => watches.now === 1);
+    await sleep(100);
+    expect(watches).toEqual({ now: 1, ever: 1 });
+    for (const each of requests) each.destroy();
+    await sleep(50);
+    expect(watches.now).toBe(1);
+    await given({ heron_id: 'eus_a' });
+    expect((await waiting).status).toBe(200);
+    expect(watches.now).toBe(0);
+
+    const alone = request(`${base}/end-users/eus_b?wait_for=processed`).on('error', () => {});
+    alone.end();
+    await until(() => watches.now === 1);
+    alone.destroy();
+    await until(() => watches.now === 0);
+  });
+
+  it('is answered when the process is about to end', async () => {
+    await given({ heron_id: 'eus_a', status: 'ready' });
+    const waiting = wait('eus_a', 'wait_for=processed');
+    await until(() => watches.now === 1);
+    stopping.abort();
+    expect((await waiting).status).toBe(202);
+  });
+
+  it('is told 503 when the watch fails, and the next begins another', async () => {
+    const { watch } = store;
+    store.watch = (_watched, _onStates, onFailure) => {
+      setImmediate(() => onFailure(new Error('secret')));
+      return () => {};
+    };
+    expectProblem(await wait('eus_a', 'wait_for=processed'), 503);
+    store.watch = watch;
+    const waiting = wait('eus_a', 'wait_for=processed');
+    await until(() => watches.now === 1);
+    await given({ heron_id: 'eus_a' });
+    expect((await waiting).status).toBe(200);
+  });
+
+  it.each([
+    'wait_for=',
+    'wait_for=a,,b',
+    `wait_for=${'a,'.repeat(1)}${Array.from({ length: 21 }, (_, i) => `s${i}`)}`,
+    'wait_for=a&timeout=56',
+    'wait_for=a&timeout=-1',
+    'wait_for=a&timeout=1.5',
+    'wait_for=a&timeout=',
+    'wait_for=a&after=yesterday',
+    'timeout=5',
+    'after=2026-01-01T00:00:00Z',
+  ])('with %s is 400', async (parameters) => {
+    expectProblem(await wait('eus_a', parameters), 400);
+  });
+});
+
+it('nothing is left of those who waited', async () => {
+  const waits = new Waits(store, stopping.signal);
+  const leave = new EventTarget();
+  const left = once(leave, 'left');
+  void waits.until(
+    { heron_id: 'eus_a' },
+    () => false,
+    60_000,
+    (gone) => leave.addEventListener('left', gone),
+  );
+  expect(waits.size).toBe(1);
+  leave.dispatchEvent(new Event('left'));
+  await left;
+  expect(waits.size).toBe(0);
+  expect(watches.now).toBe(0);
+});
