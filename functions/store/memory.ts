@@ -192,9 +192,12 @@ export class MemoryStore implements Store, Upkeep {
       const endUser = await this.endUser(watched.heron_id);
       return endUser === null ? [] : [endUser];
     };
-    const tell = () => void read().then((endUsers) => this.#watches.has(tell) && onStates(endUsers), onFailure);
+    const tell = (changed: EndUser | null) => {
+      if (changed !== null && 'heron_id' in watched && changed.heron_id !== watched.heron_id) return;
+      read().then((endUsers) => this.#watches.has(tell) && onStates(endUsers), onFailure);
+    };
     this.#watches.add(tell);
-    tell();
+    tell(null);
     return () => this.#watches.delete(tell);
   }
 
