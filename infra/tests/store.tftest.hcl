@@ -15,9 +15,10 @@ run "defaults" {
 
   assert {
     condition = { for index in google_firestore_index.query : join(" ", concat([index.collection], [for field in index.fields : "${field.field_path} ${field.order}"])) => index.database } == {
-      "end_users status ASCENDING last_event_at DESCENDING" = "(default)"
-      "events heron_id ASCENDING created DESCENDING"        = "(default)"
-      "events topic ASCENDING recorded_at ASCENDING"        = "(default)"
+      "end_users review_required ASCENDING last_event_at DESCENDING" = "(default)"
+      "end_users status ASCENDING last_event_at DESCENDING"          = "(default)"
+      "events heron_id ASCENDING created DESCENDING"                 = "(default)"
+      "events topic ASCENDING recorded_at ASCENDING"                 = "(default)"
     }
     error_message = "a history is read newest first, end users by status latest change first, events counted by topic and time"
   }
@@ -27,9 +28,9 @@ run "defaults" {
       "body *"                  = ""
       "body heron_id"           = "ASCENDING COLLECTION_GROUP"
       "end_users *"             = ""
+      "end_users changed_at"    = "DESCENDING COLLECTION"
       "end_users end_user_id"   = "ASCENDING COLLECTION"
       "end_users last_event_at" = "DESCENDING COLLECTION"
-      "end_users status"        = "ASCENDING COLLECTION"
       "events *"                = ""
     }
     error_message = "what no query uses is not indexed"
