@@ -1,26 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import {
-  type DocumentData,
-  FieldPath,
-  FieldValue,
-  type Firestore,
-  type Query,
-  Timestamp,
-  type Transaction,
-} from '@google-cloud/firestore';
+import { type DocumentData, FieldValue, type Firestore, Timestamp, type Transaction } from '@google-cloud/firestore';
 import type { StoreConfig } from '../config.ts';
 import { type Instant, instantOf } from '../heron/instant.ts';
 import { isHeronId } from '../heron/webhook.ts';
 import { Connection, codeOf } from './connection.ts';
-import {
-  endUserDocument,
-  endUserReference,
-  foldLog,
-  history,
-  isTombstone,
-  toInstant,
-  toTimestamp,
-} from './firestore.ts';
+import { endUserDocument, endUserReference, foldLog, isTombstone } from './firestore.ts';
+import { QUERIES } from './queries.ts';
+import { toInstant, toTimestamp } from './timestamp.ts';
 import { type Checkpoint, differencesOf, type Recomputed, type Tombstone, type Upkeep } from './upkeep.ts';
 
 /** A long history takes its time, and nobody waits as Pub/Sub does. */
@@ -71,13 +57,13 @@ export class FirestoreUpkeep implements Upkeep {
       const tombstone = await transaction.get(endUserReference(db, heronId));
       if (!isTombstone(tombstone.data())) throw new Error(`${heronId} is not forgotten: nothing more was erased.`);
       // Across all events, by a field of their own: those of events that were never recorded are found no other way.
-      const chunks = db.collectionGroup('body').where('heron_id', '==', heronId).limit(ERASED_A_COMMIT).select();
+      const chunks = QUERIES.bodies(db, heronId).limit(ERASED_A_COMMIT).select();
       const found = await transaction.get(chunks);
       if (!found.empty) {
         for (const { ref } of found.docs) transaction.delete(ref);
         return { events: 0, bodies: found.docs.filter(({ id }) => id === '0').length };
       }
-      const { docs } = await transaction.get(history(db, heronId, ERASED_A_COMMIT, null).select());
+      const { docs } = await transaction.get(QUERIES.history(db, heronId, ERASED_A_COMMIT, null).select());
       for (const { ref } of docs) transaction.delete(ref);
       if (docs.length > 0) transaction.update(tombstone.ref, { 'forgotten.events': FieldValue.increment(docs.length) });
       return { events: docs.length, bodies: 0 };
@@ -102,7 +88,7 @@ export class FirestoreUpkeep implements Upkeep {
 
   async endUsers(after: string | null, size: number) {
     const known = await this.#connection.call((db) =>
-      behind(db, after)
+      QUERIES.behind(db, after)
         .limit(size)
         .select()
         .get()
@@ -123,7 +109,7 @@ export class FirestoreUpkeep implements Upkeep {
   }
 
   async countEndUsers(after: string | null): Promise<number> {
-    return (await this.#connection.call((db) => behind(db, after).count().get())).data().count;
+    return (await this.#connection.call((db) => QUERIES.behind(db, after).count().get())).data().count;
   }
 
   async recompute(heronId: string, apply: boolean): Promise<Recomputed> {
@@ -210,20 +196,9 @@ function checkpointReference(db: Firestore) {
   return db.collection('upkeep').doc('rebuild');
 }
 
-function behind(db: Firestore, after: string | null): Query {
-  const endUsers = db.collection('end_users').orderBy(FieldPath.documentId());
-  return after === null ? endUsers : endUsers.startAfter(after);
-}
-
-/** The first end user in the log behind one and before another. By the index that histories are read by. */
+/** The first end user in the log behind one and before another. */
 async function nextInLog(db: Firestore, after: string, before: string | null): Promise<string | null> {
-  const events = db
-    .collection('events')
-    .orderBy('heron_id')
-    .orderBy('created', 'desc')
-    .orderBy(FieldPath.documentId(), 'desc')
-    .startAfter(after);
-  const { docs } = await (before === null ? events : events.endBefore(before)).select('heron_id').limit(1).get();
+  const { docs } = await QUERIES.nextInLog(db, after, before).select('heron_id').limit(1).get();
   return docs[0]?.get('heron_id') ?? null;
 }
 

@@ -2,7 +2,6 @@ import {
   type DocumentData,
   type DocumentReference,
   type DocumentSnapshot,
-  FieldPath,
   FieldValue,
   type Firestore,
   type Query,
@@ -13,9 +12,10 @@ import {
 import type { StoreConfig } from '../config.ts';
 import { type EndUser, FOLD_VERSION, type Keys } from '../events/end-user.ts';
 import { concernsEndUser, eventOf, type HeronEvent, Unprocessable } from '../events/event.ts';
-import { epoch, type Instant, instantOf, instantOfEpoch } from '../heron/instant.ts';
+import { epoch, type Instant, instantOf } from '../heron/instant.ts';
 import { isHeronId, type JsonObject } from '../heron/webhook.ts';
 import { Connection, codeOf } from './connection.ts';
+import { QUERIES } from './queries.ts';
 import {
   type Appended,
   type EndUserCursor,
@@ -29,7 +29,6 @@ import {
   type LoggedEvent,
   MAX_CHANGES,
   MAX_INLINE_BYTES,
-  MAX_SAME_ID,
   MAX_TOPICS,
   type OnFailure,
   page,
@@ -38,6 +37,7 @@ import {
   type TopicInLog,
   type Watched,
 } from './store.ts';
+import { toInstant, toTimestamp } from './timestamp.ts';
 
 const ALREADY_EXISTS = 6;
 
@@ -183,13 +183,13 @@ export class FirestoreStore implements Store {
 
   async endUsersOf(endUserId: string): Promise<readonly EndUser[]> {
     if (!isIndexed(endUserId)) return [];
-    const { docs } = await this.#connection.call((db) => withId(db, endUserId).get());
+    const { docs } = await this.#connection.call((db) => QUERIES.withId(db, endUserId).get());
     return docs.flatMap((snapshot) => toEndUser(snapshot.data()) ?? []);
   }
 
   async events(heronId: string, size: number, after: EventCursor | null): Promise<EventPage> {
     if (!isHeronId(heronId)) return { events: [], next: null };
-    const { docs } = await this.#connection.call((db) => history(db, heronId, size, after).get());
+    const { docs } = await this.#connection.call((db) => QUERIES.history(db, heronId, size, after).get());
     return page(docs.map(toLoggedEvent), size);
   }
 
@@ -207,51 +207,35 @@ export class FirestoreStore implements Store {
   }
 
   async listEndUsers(filter: EndUserFilter, size: number, after: EndUserCursor | null): Promise<EndUserPage> {
-    const { docs } = await this.#connection.call((db) => {
-      const query = filtered(db, filter)
-        .orderBy(FieldPath.documentId(), 'desc')
-        .limit(size + 1);
-      return (after === null ? query : query.startAfter(toTimestamp(after.last_event_at), after.heron_id)).get();
-    });
+    const { docs } = await this.#connection.call((db) => QUERIES.listedPage(db, filter, size, after).get());
     const endUsers = docs.flatMap((snapshot) => toEndUser(snapshot.data()) ?? []);
     return endUserPage(endUsers, size);
   }
 
   async countListed(filter: EndUserFilter): Promise<number> {
-    return (await this.#connection.call((db) => filtered(db, filter).count().get())).data().count;
+    return (await this.#connection.call((db) => QUERIES.listed(db, filter).count().get())).data().count;
   }
 
   /** Looks at one event a topic: the log is never read, and no index begins with a time. */
   async topics(): Promise<readonly TopicInLog[]> {
-    const latest = async (of: (events: Query) => Query): Promise<TopicInLog | undefined> => {
-      const { docs } = await this.#connection.call((db) =>
-        of(db.collection('events')).limit(1).select('topic', 'recorded_at').get(),
-      );
+    const latest = async (query: (db: Firestore) => Query): Promise<TopicInLog | undefined> => {
+      const { docs } = await this.#connection.call((db) => query(db).get());
       const [event] = docs.map((snapshot) => snapshot.data());
       return event && { topic: event.topic, recorded_at: toInstant(event.recorded_at) as Instant };
     };
-    const byTopic = (events: Query) => events.orderBy('topic', 'desc').orderBy('recorded_at', 'desc');
     const found: TopicInLog[] = [];
-    let next = await latest(byTopic);
+    let next = await latest((db) => QUERIES.latestByTopic(db, null));
     while (next !== undefined && next.topic !== null && found.length < MAX_TOPICS) {
       const { topic } = next;
       found.push(next);
-      next = await latest((events) => byTopic(events.where('topic', '<', topic)));
+      next = await latest((db) => QUERIES.latestByTopic(db, topic));
     }
-    const without = await latest((events) => events.where('topic', '==', null).orderBy('recorded_at', 'desc'));
+    const without = await latest(QUERIES.latestWithoutTopic);
     return without === undefined ? found : [...found, without];
   }
 
   async countEvents(topic: string | null, from: Instant, to: Instant): Promise<number> {
-    const counted = await this.#connection.call((db) =>
-      db
-        .collection('events')
-        .where('topic', '==', topic)
-        .where('recorded_at', '>=', toTimestamp(from))
-        .where('recorded_at', '<', toTimestamp(to))
-        .count()
-        .get(),
-    );
+    const counted = await this.#connection.call((db) => QUERIES.ofTopic(db, topic, from, to).count().get());
     return counted.data().count;
   }
 
@@ -268,7 +252,7 @@ export class FirestoreStore implements Store {
     const { end_user_id } = watched;
     if (!isIndexed(end_user_id)) throw new TypeError('No end user can have this id.');
     return this.#connection.watch((db) =>
-      withId(db, end_user_id).onSnapshot(
+      QUERIES.withId(db, end_user_id).onSnapshot(
         ({ docs }) => onStates(docs.flatMap((snapshot) => toEndUser(snapshot.data()) ?? [])),
         onFailure,
       ),
@@ -279,16 +263,12 @@ export class FirestoreStore implements Store {
   watchChanges(onChanges: (changed: readonly EndUser[] | null) => void, onFailure: OnFailure): Stop {
     return this.#connection.watch((db) => {
       let begun = false;
-      return db
-        .collection('end_users')
-        .orderBy('changed_at', 'desc')
-        .limit(MAX_CHANGES)
-        .onSnapshot((snapshot) => {
-          const changed = snapshot.docChanges().filter(({ type }) => type !== 'removed');
-          if (!begun || changed.length >= MAX_CHANGES || isOneGone(snapshot)) onChanges(null);
-          else if (changed.length > 0) onChanges(changed.flatMap(({ doc }) => toEndUser(doc.data()) ?? []));
-          begun = true;
-        }, onFailure);
+      return QUERIES.changes(db, MAX_CHANGES).onSnapshot((snapshot) => {
+        const changed = snapshot.docChanges().filter(({ type }) => type !== 'removed');
+        if (!begun || changed.length >= MAX_CHANGES || isOneGone(snapshot)) onChanges(null);
+        else if (changed.length > 0) onChanges(changed.flatMap(({ doc }) => toEndUser(doc.data()) ?? []));
+        begun = true;
+      }, onFailure);
     });
   }
 
@@ -321,7 +301,7 @@ export async function foldLog(db: Firestore, transaction: Transaction, heronId: 
   let state: EndUser | null = null;
   let after: EventCursor | null = null;
   do {
-    const { docs } = await transaction.get(history(db, heronId, HISTORY_PAGE, after));
+    const { docs } = await transaction.get(QUERIES.history(db, heronId, HISTORY_PAGE, after));
     const read = page(docs.map(toLoggedEvent), HISTORY_PAGE);
     for (const { event_id, bytes, body, received_at } of read.events) {
       const event = eventOf(body ?? (await chunks(db, event_id, bytes, transaction)), received_at);
@@ -377,32 +357,9 @@ function chunkReferences(db: Firestore, eventId: string, bytes: number): readonl
   return Array.from({ length: Math.ceil(bytes / CHUNK_BYTES) }, (_, n) => body.doc(String(n)));
 }
 
-/** One event more than asked for tells whether there is a next page. */
-export function history(db: Firestore, heronId: string, size: number, after: EventCursor | null) {
-  const query = db
-    .collection('events')
-    .where('heron_id', '==', heronId)
-    .orderBy('created', 'desc')
-    .orderBy(FieldPath.documentId(), 'desc')
-    .limit(size + 1);
-  return after === null ? query : query.startAfter(toTimestamp(after.created), after.event_id);
-}
-
 /** A lone surrogate is no text to Firestore, which refuses it, or would take it for another character. */
 function isIndexed(text: string): boolean {
   return text.isWellFormed() && Buffer.byteLength(text) <= MAX_INDEXED_BYTES;
-}
-
-function withId(db: Firestore, endUserId: string): Query {
-  return db.collection('end_users').where('end_user_id', '==', endUserId).limit(MAX_SAME_ID);
-}
-
-/** Counted in the order in which they are listed, so that one index does for both. */
-function filtered(db: Firestore, { status, review_required }: EndUserFilter): Query {
-  let query: Query = db.collection('end_users');
-  if (status !== undefined) query = query.where('status', '==', status);
-  if (review_required !== undefined) query = query.where('review_required', '==', review_required);
-  return query.orderBy('last_event_at', 'desc');
 }
 
 /** Whether an end user was forgotten; one that was only pushed out changed before all that are left. */
@@ -476,14 +433,4 @@ export function toEndUser(data: DocumentData | undefined): EndUser | null {
     meta: data.meta === null ? null : (JSON.parse(data.meta) as JsonObject),
     fold: { version: data.fold.version, keys: data.fold.keys as Keys },
   };
-}
-
-export function toTimestamp(instant: Instant | null): Timestamp | null {
-  if (instant === null) return null;
-  const { seconds, microseconds } = epoch(instant);
-  return new Timestamp(seconds, microseconds * 1000);
-}
-
-export function toInstant(timestamp: Timestamp | null): Instant | null {
-  return timestamp === null ? null : instantOfEpoch(timestamp.seconds, Math.floor(timestamp.nanoseconds / 1000));
 }

@@ -18,7 +18,7 @@ run "defaults" {
       "end_users review_required ASCENDING last_event_at DESCENDING" = "(default)"
       "end_users status ASCENDING last_event_at DESCENDING"          = "(default)"
       "events heron_id ASCENDING created DESCENDING"                 = "(default)"
-      "events topic ASCENDING recorded_at ASCENDING"                 = "(default)"
+      "events topic DESCENDING recorded_at DESCENDING"               = "(default)"
     }
     error_message = "a history is read newest first, end users by status latest change first, events counted by topic and time"
   }
