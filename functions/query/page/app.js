@@ -17,7 +17,8 @@ import {
 import { Plot } from './plot.js';
 import { read, useAnswer, useNow, useStream } from './source.js';
 
-/** @import { EndUser, Filter, TopicCount } from './model.js' */
+/** @import { Batch, EndUser, EndUserPage, EventPage, Filter, LoggedEvent, OnChange, Stats } from './model.js' */
+/** @import { Answer, Refused } from './source.js' */
 
 const html = htm.bind(h);
 
@@ -100,7 +101,7 @@ function Search({ id }) {
   `;
 }
 
-/** @param {{ version: number, onChange: (listener: (endUser: EndUser) => void) => () => void }} properties */
+/** @param {{ version: number, onChange: OnChange }} properties */
 function Overview({ version, onChange }) {
   const now = useNow(5_000);
   const [round, setRound] = useState(0);
@@ -124,10 +125,10 @@ function Overview({ version, onChange }) {
 /** @type {Filter} */
 const ALL = { status: null, review: false };
 
-/** @param {{ stats: any, now: number }} properties */
+/** @param {{ stats: Stats, now: number }} properties */
 function Counts({ stats, now }) {
   const { end_users: endUsers, events, computed_at } = stats;
-  const shown = useMemo(() => series(/** @type {TopicCount[]} */ (events.topics)), [events]);
+  const shown = useMemo(() => series(events.topics), [events]);
   const statuses = [...STATUSES, 'other'].filter((status) => status !== 'other' || endUsers.by_status.other > 0);
   const last = events.last_recorded_at;
   return html`
@@ -141,7 +142,7 @@ function Counts({ stats, now }) {
       </div>
       <ul class="tiles">
         ${statuses.map((status) => {
-          const inside = html`<span class="dot is-${status}" aria-hidden="true"></span><span class="label">${words(status)}</span><span class="number">${endUsers.by_status[status].toLocaleString()}</span>`;
+          const inside = html`<span class="dot is-${status}" aria-hidden="true"></span><span class="label">${words(status)}</span><span class="number">${(endUsers.by_status[status] ?? 0).toLocaleString()}</span>`;
           return html`<li>${status === 'other' ? html`<span class="tile">${inside}</span>` : html`<a class="tile" href=${linkToList({ status, review: false })}>${inside}</a>`}</li>`;
         })}
       </ul>
@@ -196,7 +197,7 @@ function Table({ hours, series }) {
   `;
 }
 
-/** @param {{ filter: Filter, version: number, onChange: any }} properties */
+/** @param {{ filter: Filter, version: number, onChange: OnChange }} properties */
 function List({ filter, version, onChange }) {
   const chips = [
     { name: 'All', to: ALL },
@@ -215,7 +216,7 @@ function List({ filter, version, onChange }) {
 
 /**
  * End users, newest change first, which move as webhooks arrive.
- * @param {{ filter: Filter, size: number, version: number, more: boolean, onChange: any }} properties
+ * @param {{ filter: Filter, size: number, version: number, more: boolean, onChange: OnChange }} properties
  */
 function Rows({ filter, size, version, more, onChange }) {
   const parameters = new URLSearchParams({
@@ -224,10 +225,10 @@ function Rows({ filter, size, version, more, onChange }) {
     ...(filter.review ? { review_required: 'true' } : {}),
   });
   const path = `end-users?${parameters}`;
-  const { data, error, again } = useAnswer(path, version);
+  const { data, error, again } = /** @type {Answer<EndUserPage>} */ (useAnswer(path, version));
   const [page, setPage] = useState(/** @type {{ rows: EndUser[], next: string | null } | null} */ (null));
   const [changed, setChanged] = useState(/** @type {ReadonlyMap<string, number>} */ (new Map()));
-  const [problem, setProblem] = useState(/** @type {any} */ (null));
+  const [problem, setProblem] = useState(/** @type {Refused | null} */ (null));
   useEffect(() => {
     if (data !== null) setPage({ rows: data.end_users, next: data.next_page_token });
   }, [data]);
@@ -296,8 +297,10 @@ function Row({ endUser, changes }) {
 /** @param {{ id: string, version: number }} properties */
 function Find({ id, version }) {
   const init = useMemo(() => ({ method: 'POST', body: JSON.stringify({ ids: [id] }) }), [id]);
-  const { data, error, again } = useAnswer(id === '' ? null : './end-users:batchGet', `${id} ${version}`, init);
-  const found = /** @type {EndUser[] | undefined} */ (data?.results[0].end_users);
+  const { data, error, again } = /** @type {Answer<Batch>} */ (
+    useAnswer(id === '' ? null : './end-users:batchGet', `${id} ${version}`, init)
+  );
+  const found = data?.results[0]?.end_users;
   const [only] = found ?? [];
   useEffect(() => {
     if (found?.length === 1 && only !== undefined) location.replace(linkTo(only.heron_id));
@@ -316,7 +319,7 @@ function Find({ id, version }) {
   `;
 }
 
-/** @param {{ id: string, version: number, onChange: any }} properties */
+/** @param {{ id: string, version: number, onChange: OnChange }} properties */
 function One({ id, version, onChange }) {
   const [changes, setChanges] = useState(0);
   const { data, error, again } = useAnswer(`end-users/${encodeURIComponent(id)}`, `${version} ${changes}`);
@@ -357,15 +360,15 @@ function One({ id, version, onChange }) {
 /** @param {{ id: string, version: string }} properties */
 function History({ id, version }) {
   const path = `end-users/${encodeURIComponent(id)}/events?page_size=${HISTORY_PAGE}`;
-  const { data, error, again } = useAnswer(path, version);
-  const [older, setOlder] = useState(/** @type {{ events: any[], next: string | null } | null} */ (null));
-  const [problem, setProblem] = useState(/** @type {any} */ (null));
+  const { data, error, again } = /** @type {Answer<EventPage>} */ (useAnswer(path, version));
+  const [older, setOlder] = useState(/** @type {{ events: LoggedEvent[], next: string | null } | null} */ (null));
+  const [problem, setProblem] = useState(/** @type {Refused | null} */ (null));
   if (data === null)
     return error === null
       ? html`<${Loading} what="its history" />`
       : html`<${Failure} error=${error} again=${again} />`;
   // What is older does not change; the first page may have moved on, so that both have some.
-  const known = new Set(data.events.map((/** @type {any} */ event) => event.id));
+  const known = new Set(data.events.map(({ id }) => id));
   const events = [...data.events, ...(older?.events ?? []).filter(({ id }) => !known.has(id))];
   const next = older === null ? data.next_page_token : older.next;
   const load = () =>
@@ -384,7 +387,7 @@ function History({ id, version }) {
   `;
 }
 
-/** @param {{ event: any }} properties */
+/** @param {{ event: LoggedEvent }} properties */
 function Event({ event }) {
   const [open, setOpen] = useState(false);
   const { data, error, again } = useAnswer(open ? `events/${event.id}/body` : null, 0);
@@ -441,7 +444,7 @@ function Loading({ what }) {
   return html`<p class="quiet loading" role="status">Loading ${what} …</p>`;
 }
 
-/** @param {{ error: any, again: () => void, stale?: boolean }} properties */
+/** @param {{ error: Refused | null, again: () => void, stale?: boolean }} properties */
 function Failure({ error, again, stale = false }) {
   if (error === null) return null;
   const title = error.status === 404 ? 'Unknown' : error.status === 409 ? 'Not the only one' : 'That did not work';

@@ -11,6 +11,18 @@
  * @typedef {{ view: 'overview' } | ({ view: 'list' } & Filter) | { view: 'find', id: string } | { view: 'one', id: string }
  *   | { view: 'nowhere' }} Route
  * @typedef {{ topic: string | null, total: number, by_hour: number[] }} TopicCount
+ * @typedef {{ end_users: EndUser[], next_page_token: string | null }} EndUserPage
+ * @typedef {{
+ *   id: string, topic: string | null, created: string | null, recorded_at: string, status: string | null, bytes: number,
+ * }} LoggedEvent
+ * @typedef {{ events: LoggedEvent[], next_page_token: string | null }} EventPage
+ * @typedef {{ results: { id: string, end_users: EndUser[] }[] }} Batch
+ * @typedef {{
+ *   end_users: { total: number, review_required: number, by_status: { [status: string]: number, failed: number, other: number } },
+ *   events: { total: number, unrouted: number, hours: string[], topics: TopicCount[], last_recorded_at: string | null },
+ *   computed_at: string,
+ * }} Stats
+ * @typedef {(listener: (endUser: EndUser) => void) => () => void} OnChange
  */
 
 export const STATUSES = ['new', 'ready', 'processed', 'review_requested', 'reviewed', 'failed'];

@@ -29,14 +29,19 @@ export async function read(path, init) {
 const AGAIN_MS = 5_000;
 
 /**
+ * @template T
+ * @typedef {{ data: T | null, error: Refused | null, again: () => void }} Answer
+ */
+
+/**
  * What a path answers, read again when `version` changes, and every so often after a failure: the last good answer is
  * kept meanwhile.
  * @param {string | null} path @param {unknown} version @param {RequestInit} [init]
- * @returns {{ data: any, error: Refused | null, again: () => void }}
+ * @returns {Answer<unknown>}
  */
 export function useAnswer(path, version, init) {
   const [state, setState] = useState(
-    /** @type {{ path: string | null, data: any, error: Refused | null }} */ ({ path, data: null, error: null }),
+    /** @type {{ path: string | null, data: unknown, error: Refused | null }} */ ({ path, data: null, error: null }),
   );
   const [tries, setTries] = useState(0);
   useEffect(() => {
