@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { parseSecrets } from '../config.ts';
 import { sign } from '../heron/signature.ts';
 import { isHeronTopic } from '../heron/topics.ts';
+import { pool } from '../pool.ts';
 import { CommandFailed, note, print, progress, styled, unreachable } from './output.ts';
 import { sampleWebhook } from './sample.ts';
 
@@ -18,8 +19,6 @@ export type SendOptions = {
 const TIMEOUT_MS = 10_000;
 const CONCURRENCY = 32;
 
-type Sent = { readonly status: number; readonly milliseconds: number };
-
 /** Signs and posts webhooks as Heron does. Resolves with the exit code: 0 where each was answered 2xx. */
 export async function send(topic: string | undefined, options: SendOptions): Promise<number> {
   const { url, count, endUser, json } = options;
@@ -32,20 +31,17 @@ export async function send(topic: string | undefined, options: SendOptions): Pro
   const started = Date.now();
   const bodyOf = (n: number) => file ?? Buffer.from(JSON.stringify(sampleWebhook(topic ?? '', endUser, started, n)));
 
-  const sent: Sent[] = [];
-  let next = 0;
-  const work = async () => {
-    while (next < count) {
-      sent.push(await post(url, bodyOf(next++), secret));
-      if (count > 1) progress(`${sent.length} of ${count} sent`);
-    }
-  };
-  await Promise.all(Array.from({ length: Math.min(CONCURRENCY, count) }, work));
+  let done = 0;
+  const sent = await pool([...Array(count).keys()], CONCURRENCY, async (n) => {
+    const status = await post(url, bodyOf(n), secret);
+    if (count > 1) progress(`${++done} of ${count} sent`);
+    return status;
+  });
   progress('');
 
   const statuses: Record<string, number> = {};
-  for (const { status } of sent) statuses[status] = (statuses[status] ?? 0) + 1;
-  const failed = sent.filter(({ status }) => status < 200 || status > 299).length;
+  for (const status of sent) statuses[status] = (statuses[status] ?? 0) + 1;
+  const failed = sent.filter((status) => status < 200 || status > 299).length;
   const milliseconds = Date.now() - started;
   if (json) print(JSON.stringify({ sent: sent.length, failed, statuses, milliseconds }));
   else
@@ -54,14 +50,14 @@ export async function send(topic: string | undefined, options: SendOptions): Pro
   return failed === 0 ? 0 : 1;
 }
 
-async function post(url: string, body: Uint8Array, secret: string): Promise<Sent> {
+/** Resolves with the HTTP status of the answer. */
+async function post(url: string, body: Uint8Array, secret: string): Promise<number> {
   const headers = { 'Content-Type': 'application/json', 'Heron-Signature': sign(body, secret) };
-  const started = performance.now();
   try {
     const signal = AbortSignal.timeout(TIMEOUT_MS);
     const response = await fetch(url, { method: 'POST', headers, body: Buffer.from(body), signal });
     await response.arrayBuffer();
-    return { status: response.status, milliseconds: performance.now() - started };
+    return response.status;
   } catch (error) {
     throw unreachable(url, error);
   }

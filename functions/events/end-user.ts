@@ -50,7 +50,7 @@ const RANK: ReadonlyMap<string | null, number> = new Map([
 ]);
 const RANK_OF_OTHERS = 2;
 
-export function keyOf(event: EndUserEvent): Key {
+function keyOf(event: EndUserEvent): Key {
   return `${event.created}|${RANK.get(event.status) ?? RANK_OF_OTHERS}|${event.event_id}` as Key;
 }
 

@@ -77,9 +77,6 @@ export function asset(path: string): Asset | undefined {
   return made;
 }
 
-/** The paths of all files. */
-export const assetPaths: readonly string[] = Object.keys(FILES);
-
 function made(type: string, text: string, headers: Readonly<Record<string, string>> = {}): Asset {
   const bytes = Buffer.from(text);
   return { type, bytes, gzipped: gzipSync(bytes, { level: 9 }), tag: tagOf(bytes), headers };

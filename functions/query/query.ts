@@ -4,6 +4,7 @@ import { type Instant, rfc3339 } from '../heron/instant.ts';
 import { isHeronId, type JsonObject, type JsonValue } from '../heron/webhook.ts';
 import { answer, answerProblem, readBody } from '../http.ts';
 import { describe, type Log, traceOf } from '../log.ts';
+import { pool } from '../pool.ts';
 import type { EndUserFilter, LoggedEvent, Store } from '../store/store.ts';
 import { type Asset, asset, tagOf } from './assets.ts';
 import { Feed } from './feed.ts';
@@ -21,7 +22,6 @@ import {
   type Wanted,
   wanted,
 } from './parameters.ts';
-import { pool } from './pool.ts';
 import { PROBLEMS, Problem, problemsPage } from './problem.ts';
 import { Stats } from './stats.ts';
 import { Waits } from './waits.ts';

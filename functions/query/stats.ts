@@ -1,8 +1,8 @@
 import { instantOf, rfc3339 } from '../heron/instant.ts';
 import { isHeronTopic } from '../heron/topics.ts';
 import type { JsonObject } from '../heron/webhook.ts';
+import { pool } from '../pool.ts';
 import type { Store, TopicInLog } from '../store/store.ts';
-import { pool } from './pool.ts';
 
 const CACHED_MS = 30_000;
 const HOUR_MS = 3_600_000;

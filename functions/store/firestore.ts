@@ -344,7 +344,7 @@ async function chunks(
   return body;
 }
 
-export function eventReference(db: Firestore, eventId: string): DocumentReference {
+function eventReference(db: Firestore, eventId: string): DocumentReference {
   return db.collection('events').doc(eventId);
 }
 
@@ -418,7 +418,7 @@ export function isTombstone(data: DocumentData | undefined): data is { forgotten
 }
 
 /** Null where there is none, or a tombstone in its place. */
-export function toEndUser(data: DocumentData | undefined): EndUser | null {
+function toEndUser(data: DocumentData | undefined): EndUser | null {
   if (data === undefined || isTombstone(data)) return null;
   return {
     heron_id: data.heron_id,
