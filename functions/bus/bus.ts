@@ -1,7 +1,5 @@
+import type { Message } from '../events/message.ts';
 import type { Instant } from '../heron/instant.ts';
-
-/** A Pub/Sub message: at most {@link MAX_MESSAGE_BYTES} in all. */
-export type Message = { readonly data: Uint8Array; readonly attributes: Readonly<Record<string, string>> };
 
 /** The port to Pub/Sub for who publishes. */
 export interface Publisher {

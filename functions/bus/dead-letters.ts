@@ -1,6 +1,7 @@
-import { eventId } from '../events/event.ts';
+import { eventId, isEventId } from '../events/event.ts';
+import type { Message } from '../events/message.ts';
 import { type Instant, parseInstant, rfc3339 } from '../heron/instant.ts';
-import type { Message, Publisher, Pulled, Subscriber } from './bus.ts';
+import type { Publisher, Pulled, Subscriber } from './bus.ts';
 import { deadLetterTopic, replayTopic } from './topology.ts';
 
 /** Why a subscriber gave a message up, and where it came from. */
@@ -91,7 +92,6 @@ const MAX_ACK_IDS = 1000;
 /** What was pulled is published and acknowledged within its ack deadline of 60 s. */
 const PUBLISH_MS = 30_000;
 const INVALID_ARGUMENT = 3;
-const EVENT_ID = /^[0-9a-f]{64}$/;
 
 /** What a subscription has handed out, until it is acknowledged or given back. */
 class Held {
@@ -202,7 +202,7 @@ function choiceOf(chosen: Tour['chosen']) {
     for (const name of names) missing.delete(name);
     return names.length > 0;
   };
-  const someMayFollow = chosen === 'all' || chosen.some((id) => EVENT_ID.test(id));
+  const someMayFollow = chosen === 'all' || chosen.some(isEventId);
   return {
     among: (letters: readonly DeadLetter[]) => (chosen === 'all' ? letters : letters.filter(isNamed)),
     missing: () => [...missing],

@@ -1,7 +1,8 @@
 import { PubSub, v1 } from '@google-cloud/pubsub';
 import type { BusConfig } from '../config.ts';
 import { within } from '../deadline.ts';
-import { type Message, type Publisher, TopicNotFound } from './bus.ts';
+import type { Message } from '../events/message.ts';
+import { type Publisher, TopicNotFound } from './bus.ts';
 
 const NOT_FOUND = 5;
 const DEADLINE_EXCEEDED = 4;

@@ -1,5 +1,6 @@
+import type { Message } from '../events/message.ts';
 import { type Instant, instantOf } from '../heron/instant.ts';
-import { fitsPubSub, type Message, type Publisher, type Pulled, type Subscriber, TopicNotFound } from './bus.ts';
+import { fitsPubSub, type Publisher, type Pulled, type Subscriber, TopicNotFound } from './bus.ts';
 import { DELIVERY, type SubscriptionPlan, type Topology } from './topology.ts';
 
 export type MemoryBusOptions = {

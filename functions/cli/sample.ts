@@ -1,14 +1,6 @@
 import { createHash } from 'node:crypto';
+import { statusMeantBy } from '../heron/status.ts';
 import { isHeronId, type JsonObject } from '../heron/webhook.ts';
-
-/** The statuses that Heron's end user topics carry, for made-up webhooks. */
-const STATUS: Readonly<Record<string, string>> = {
-  'end_user.created': 'new',
-  'end_user.processed': 'processed',
-  'end_user.failed': 'failed',
-  'end_user.reviewed': 'reviewed',
-  'end_user.review_required': 'review_requested',
-};
 
 /**
  * A made-up webhook in the documented shape.
@@ -29,8 +21,10 @@ export function sampleWebhook(topic: string, endUser: string, created: number, m
 
 function dataOf(topic: string, heronId: string, ids: JsonObject): JsonObject {
   const [resource = ''] = topic.split('.');
-  if (resource === 'end_user')
-    return { heron_id: heronId, ...ids, ...(Object.hasOwn(STATUS, topic) ? { status: STATUS[topic] ?? null } : {}) };
+  if (resource === 'end_user') {
+    const status = topic === 'end_user.review_required' ? 'review_requested' : statusMeantBy(topic);
+    return { heron_id: heronId, ...ids, ...(status === null ? {} : { status }) };
+  }
   const endUser = { end_user_heron_id: heronId, ...ids };
   if (topic === 'transactions.deleted') return { ...endUser, transactions: [{ heron_id: `txn_${digest(heronId)}` }] };
   return { heron_id: `${resource.slice(0, 3)}_${digest(`${resource} of ${heronId}`)}`, ...endUser };

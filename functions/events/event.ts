@@ -21,6 +21,11 @@ export function eventId(body: Uint8Array): string {
   return createHash('sha256').update(body).digest('hex');
 }
 
+/** Whether a text has the form of an event's id, and so is safe as a document's name. */
+export function isEventId(text: string): boolean {
+  return /^[0-9a-f]{64}$/.test(text);
+}
+
 /** Whether an event changes an end user's state; what names no end user or has no time is in the log only. */
 export function concernsEndUser(event: HeronEvent): event is EndUserEvent {
   return event.heron_id !== null && event.created !== null;

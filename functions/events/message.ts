@@ -1,6 +1,8 @@
-import type { Message } from '../bus/bus.ts';
 import { type Instant, parseInstant, rfc3339 } from '../heron/instant.ts';
 import { eventOf, type HeronEvent, Unprocessable } from './event.ts';
+
+/** A Pub/Sub message, of which Pub/Sub takes 10 MB in all. */
+export type Message = { readonly data: Uint8Array; readonly attributes: Readonly<Record<string, string>> };
 
 /**
  * The event as a Pub/Sub message: the body byte for byte, and attributes after CloudEvents' Pub/Sub binding, for

@@ -1,4 +1,5 @@
 import { type Instant, parseInstant } from './instant.ts';
+import { statusMeantBy } from './status.ts';
 
 export type JsonValue = null | boolean | number | string | JsonValue[] | JsonObject;
 export type JsonObject = { [key: string]: JsonValue };
@@ -39,13 +40,6 @@ const MAX_META_BYTES = 32 * 1024;
 /** Whoever keeps or shows `meta` writes it as JSON, which overflows the stack at some thousands of levels. */
 const MAX_META_LEVELS = 100;
 
-const IMPLIED_STATUS: ReadonlyMap<string | null, string> = new Map([
-  ['end_user.created', 'new'],
-  ['end_user.processed', 'processed'],
-  ['end_user.reviewed', 'reviewed'],
-  ['end_user.failed', 'failed'],
-]);
-
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 /** Reads a body. Never throws: what is not JSON is a webhook that says nothing. */
@@ -70,7 +64,7 @@ function read(webhook: JsonObject): Webhook {
     created,
     heron_id: heronId(fields),
     end_user_id: text(fields.end_user_id),
-    status: text(fields.status) ?? IMPLIED_STATUS.get(topic) ?? null,
+    status: text(fields.status) ?? statusMeantBy(topic),
     meta: metadata(meta),
     undocumented:
       topic === null

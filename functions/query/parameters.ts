@@ -1,3 +1,4 @@
+import { isEventId } from '../events/event.ts';
 import { type Instant, parseInstant } from '../heron/instant.ts';
 import { isHeronId } from '../heron/webhook.ts';
 import type { EndUserCursor, EventCursor } from '../store/store.ts';
@@ -98,25 +99,25 @@ export function token(parts: readonly [Instant | null, string] | null): string |
 }
 
 export function eventCursor(parameters: URLSearchParams): EventCursor | null {
-  const parts = untoken(parameters, /^[0-9a-f]{64}$/);
+  const parts = untoken(parameters, isEventId);
   return parts && { created: parts[0], event_id: parts[1] };
 }
 
 export function endUserCursor(parameters: URLSearchParams): EndUserCursor | null {
-  const parts = untoken(parameters, /^eus_/);
+  const parts = untoken(parameters, isHeronId);
   if (parts === null) return null;
   const [last_event_at, heron_id] = parts;
-  if (last_event_at === null || !isHeronId(heron_id)) throw badToken();
+  if (last_event_at === null) throw badToken();
   return { last_event_at, heron_id };
 }
 
-function untoken(parameters: URLSearchParams, id: RegExp): [Instant | null, string] | null {
+function untoken(parameters: URLSearchParams, isId: (text: string) => boolean): [Instant | null, string] | null {
   const text = parameters.get('page_token');
   if (text === null) return null;
   try {
     const [time, of] = JSON.parse(Buffer.from(text, 'base64url').toString('utf8')) as unknown[];
     const instant = parseInstant(time);
-    if (typeof of === 'string' && id.test(of) && (time === null || instant !== null)) return [instant, of];
+    if (typeof of === 'string' && isId(of) && (time === null || instant !== null)) return [instant, of];
   } catch {}
   throw badToken();
 }

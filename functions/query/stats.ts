@@ -1,4 +1,5 @@
 import { instantOf, rfc3339 } from '../heron/instant.ts';
+import { STATUSES } from '../heron/status.ts';
 import { isHeronTopic } from '../heron/topics.ts';
 import type { JsonObject } from '../heron/webhook.ts';
 import { pool } from '../pool.ts';
@@ -10,8 +11,6 @@ const HOURS = 24;
 /** A transaction writes an event up to half a minute after the time that it gives it; then an hour's count is final. */
 const SETTLED_MS = 120_000;
 const AT_ONCE = 32;
-
-const STATUSES = ['new', 'ready', 'processed', 'reviewed', 'review_requested', 'failed'];
 
 type Count = { readonly topic: string | null; readonly hours: readonly number[] };
 

@@ -11,7 +11,7 @@ import {
 } from '@google-cloud/firestore';
 import type { StoreConfig } from '../config.ts';
 import { type EndUser, FOLD_VERSION, type Keys } from '../events/end-user.ts';
-import { concernsEndUser, eventOf, type HeronEvent, Unprocessable } from '../events/event.ts';
+import { concernsEndUser, eventOf, type HeronEvent, isEventId, Unprocessable } from '../events/event.ts';
 import { epoch, type Instant, instantOf } from '../heron/instant.ts';
 import { isHeronId, type JsonObject } from '../heron/webhook.ts';
 import { Connection, codeOf } from './connection.ts';
@@ -51,7 +51,6 @@ const DAY_SECONDS = 86_400;
 /** TTL deletes within a day or so, each document at its own time: no event may outlive its body. */
 const CHUNK_GRACE_DAYS = 3;
 
-const EVENT_ID = /^[0-9a-f]{64}$/;
 const HISTORY_PAGE = 100;
 
 /** Of the 25 s that a message has. */
@@ -194,7 +193,7 @@ export class FirestoreStore implements Store {
   }
 
   async event(eventId: string): Promise<LoggedEvent | null> {
-    if (!EVENT_ID.test(eventId)) return null;
+    if (!isEventId(eventId)) return null;
     const snapshot = await this.#connection.call((db) => eventReference(db, eventId).get());
     return snapshot.exists ? toLoggedEvent(snapshot) : null;
   }

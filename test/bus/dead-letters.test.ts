@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { Message, Publisher, Pulled, Subscriber } from '../../functions/bus/bus.ts';
+import type { Publisher, Pulled, Subscriber } from '../../functions/bus/bus.ts';
 import {
   type DeadLetter,
   discardDeadLetters,
@@ -14,6 +14,7 @@ import { GoogleSubscriber } from '../../functions/bus/google-subscriber.ts';
 import { MemoryBus } from '../../functions/bus/memory.ts';
 import { provision } from '../../functions/bus/provision.ts';
 import type { Topology } from '../../functions/bus/topology.ts';
+import type { Message } from '../../functions/events/message.ts';
 import { toMessage } from '../../functions/events/message.ts';
 import { instantOf } from '../../functions/heron/instant.ts';
 import { hasPubSub, newProject } from '../emulators.ts';

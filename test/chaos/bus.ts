@@ -1,9 +1,9 @@
 import { PubSub } from '@google-cloud/pubsub';
-import type { Message } from '../../functions/bus/bus.ts';
 import { GooglePublisher } from '../../functions/bus/google.ts';
 import { GoogleSubscriber } from '../../functions/bus/google-subscriber.ts';
 import { provision } from '../../functions/bus/provision.ts';
 import { DELIVERY, deadLetterTopic, topology } from '../../functions/bus/topology.ts';
+import type { Message } from '../../functions/events/message.ts';
 import { PROJECTOR } from '../../functions/projector/projector.ts';
 
 /** Shorter than any fault, so that what hangs comes again within a run. Pub/Sub takes no less. */

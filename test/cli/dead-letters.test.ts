@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import type { Message } from '../../functions/bus/bus.ts';
 import { toDeadLetter } from '../../functions/bus/dead-letters.ts';
 import { GooglePublisher } from '../../functions/bus/google.ts';
 import { GoogleSubscriber } from '../../functions/bus/google-subscriber.ts';
 import { provision } from '../../functions/bus/provision.ts';
 import { freePort } from '../../functions/cli/emulators.ts';
+import type { Message } from '../../functions/events/message.ts';
 import { toMessage } from '../../functions/events/message.ts';
 import { instantOf } from '../../functions/heron/instant.ts';
 import { hasPubSub, newProject } from '../emulators.ts';

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { Message } from '../../functions/bus/bus.ts';
 import { eventId, eventOf, type HeronEvent, Unprocessable } from '../../functions/events/event.ts';
+import type { Message } from '../../functions/events/message.ts';
 import { fromMessage, parsePush, toMessage } from '../../functions/events/message.ts';
 import { instantOf, parseInstant } from '../../functions/heron/instant.ts';
 import vectors from '../heron/vectors.json' with { type: 'json' };

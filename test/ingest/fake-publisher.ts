@@ -1,4 +1,5 @@
-import { type Message, type Publisher, TopicNotFound } from '../../functions/bus/bus.ts';
+import { type Publisher, TopicNotFound } from '../../functions/bus/bus.ts';
+import type { Message } from '../../functions/events/message.ts';
 
 /** A publisher that remembers, and fails as it is told to. */
 export class FakePublisher implements Publisher {

@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, vi } from 'vitest';
-import type { Message, Publisher } from '../../functions/bus/bus.ts';
+import type { Publisher } from '../../functions/bus/bus.ts';
 import { MemoryBus } from '../../functions/bus/memory.ts';
 import { DELIVERY, topology } from '../../functions/bus/topology.ts';
 import { type HeronEvent, Unprocessable } from '../../functions/events/event.ts';
+import type { Message } from '../../functions/events/message.ts';
 import { toMessage } from '../../functions/events/message.ts';
 import { cloudLog } from '../../functions/log.ts';
 import { PROJECTOR, projector } from '../../functions/projector/projector.ts';

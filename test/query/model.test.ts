@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { delay, duration, merge, parseRoute, series } from '../../functions/query/page/model.js';
+import * as heron from '../../functions/heron/status.ts';
+import { delay, duration, merge, parseRoute, STATUSES, series } from '../../functions/query/page/model.js';
 
 const endUser = (heron_id: string, second: string, status = 'ready') => ({
   heron_id,
@@ -15,6 +16,10 @@ const endUser = (heron_id: string, second: string, status = 'ready') => ({
 });
 const all = { status: null, review: false };
 const ids = (rows: readonly { heron_id: string }[]) => rows.map(({ heron_id }) => heron_id).join(' ');
+
+it('knows the statuses that Heron documents', () => {
+  expect(STATUSES.toSorted()).toEqual(heron.STATUSES.toSorted());
+});
 
 describe('rows', () => {
   const rows = [endUser('eus_c', '03'), endUser('eus_b', '02.000001'), endUser('eus_a', '02')];
