@@ -1,5 +1,6 @@
 import { eventId, isEventId } from '../events/event.ts';
 import type { Message } from '../events/message.ts';
+import { CODE, codeOf } from '../grpc.ts';
 import { type Instant, parseInstant, rfc3339 } from '../heron/instant.ts';
 import type { Publisher, Pulled, Subscriber } from './bus.ts';
 import { deadLetterTopic, replayTopic } from './topology.ts';
@@ -91,7 +92,6 @@ const LAST_PULLS = 3;
 const MAX_ACK_IDS = 1000;
 /** What was pulled is published and acknowledged within its ack deadline of 60 s. */
 const PUBLISH_MS = 30_000;
-const INVALID_ARGUMENT = 3;
 
 /** What a subscription has handed out, until it is acknowledged or given back. */
 class Held {
@@ -274,7 +274,7 @@ function settle(tour: Tour, onOutcome: (outcome: Outcome) => void, work: Settle)
     for (const outcome of await work(letters, held)) {
       onOutcome(outcome);
       const { failure } = outcome;
-      if (failure !== undefined && (failure as { code?: unknown }).code !== INVALID_ARGUMENT) outage.abort();
+      if (failure !== undefined && codeOf(failure) !== CODE.INVALID_ARGUMENT) outage.abort();
     }
   });
 }

@@ -1,9 +1,9 @@
 import { PubSub, type protos, v1 } from '@google-cloud/pubsub';
 import type { BusConfig } from '../config.ts';
+import { CODE, codeOf } from '../grpc.ts';
 import { type Instant, instantOfEpoch } from '../heron/instant.ts';
 import type { Pulled, Subscriber } from './bus.ts';
 
-const DEADLINE_EXCEEDED = 4;
 /** Pub/Sub holds a pull open until a message comes: this long, then there is none. */
 const PULL_MS = 3_000;
 const CALL_MS = 10_000;
@@ -30,7 +30,7 @@ export class GoogleSubscriber implements Subscriber {
       const [{ receivedMessages }] = await client.pull(request, { timeout: PULL_MS, retry: null });
       return (receivedMessages ?? []).map(toPulled);
     } catch (error) {
-      if ((error as { code?: unknown }).code !== DEADLINE_EXCEEDED) throw error;
+      if (codeOf(error) !== CODE.DEADLINE_EXCEEDED) throw error;
       // None came, or Pub/Sub is silent: only one that answers can tell.
       const [{ receivedMessages }] = await client.pull(
         { ...request, returnImmediately: true },

@@ -2,12 +2,19 @@ import { PubSub, v1 } from '@google-cloud/pubsub';
 import type { BusConfig } from '../config.ts';
 import { within } from '../deadline.ts';
 import type { Message } from '../events/message.ts';
+import { CODE, codeOf } from '../grpc.ts';
 import { type Publisher, TopicNotFound } from './bus.ts';
 
-const NOT_FOUND = 5;
-const DEADLINE_EXCEEDED = 4;
-/** What may succeed a moment later: CANCELLED, UNKNOWN, RESOURCE_EXHAUSTED, ABORTED, INTERNAL, UNAVAILABLE. */
-const TRANSIENT = new Set([1, 2, 8, 10, 13, 14, DEADLINE_EXCEEDED]);
+/** What may succeed a moment later. */
+const TRANSIENT: ReadonlySet<number> = new Set([
+  CODE.CANCELLED,
+  CODE.UNKNOWN,
+  CODE.DEADLINE_EXCEEDED,
+  CODE.RESOURCE_EXHAUSTED,
+  CODE.ABORTED,
+  CODE.INTERNAL,
+  CODE.UNAVAILABLE,
+]);
 
 /** After this the connection is taken for half-open: it is replaced, and the rest of the time goes to the new one. */
 const FIRST_TRY_MS = 2_000;
@@ -55,10 +62,10 @@ export class GooglePublisher implements Publisher {
         const [response] = await connected.publish(request, { timeout: end - performance.now(), retry: null });
         return response.messageIds?.[0] ?? '';
       } catch (error) {
-        const code = (error as { code?: unknown }).code;
-        if (code === NOT_FOUND) throw new TopicNotFound(`${topicPrefix}${topic}`, { cause: error });
+        const code = codeOf(error);
+        if (code === CODE.NOT_FOUND) throw new TopicNotFound(`${topicPrefix}${topic}`, { cause: error });
         // An error without a code is the client's own, such as credentials that it could not get and will not try again.
-        if (typeof code !== 'number' || (code === DEADLINE_EXCEEDED && timeout >= FIRST_TRY_MS)) this.#replace(client);
+        if (code === undefined || (code === CODE.DEADLINE_EXCEEDED && timeout >= FIRST_TRY_MS)) this.#replace(client);
         else if (!TRANSIENT.has(code)) throw error;
         if (deadline - performance.now() <= PAUSE_MS) throw error;
         await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));

@@ -1,5 +1,7 @@
+import { clock } from '../clock.ts';
 import type { Message } from '../events/message.ts';
-import { type Instant, instantOf } from '../heron/instant.ts';
+import { CODE } from '../grpc.ts';
+import type { Instant } from '../heron/instant.ts';
 import { fitsPubSub, type Publisher, type Pulled, type Subscriber, TopicNotFound } from './bus.ts';
 import { DELIVERY, type SubscriptionPlan, type Topology } from './topology.ts';
 
@@ -66,11 +68,11 @@ export class MemoryBus implements Publisher, Subscriber {
     const subscriptions = this.#topics.get(topic);
     if (subscriptions === undefined) throw new TopicNotFound(topic);
     const flaw = flawOf(message);
-    if (flaw !== null) throw Object.assign(new Error(flaw), { code: 3, details: flaw });
+    if (flaw !== null) throw Object.assign(new Error(flaw), { code: CODE.INVALID_ARGUMENT, details: flaw });
     const messageId = String(++this.#ids);
     const copy = { data: Uint8Array.from(message.data), attributes: { ...message.attributes } };
     for (const subscription of subscriptions) {
-      subscription.waiting.push({ messageId, publishTime: instantOf(Date.now()), message: copy, attempts: 0 });
+      subscription.waiting.push({ messageId, publishTime: clock(), message: copy, attempts: 0 });
       this.#pushWaiting(subscription);
     }
     return messageId;

@@ -1,8 +1,7 @@
 import { PubSub } from '@google-cloud/pubsub';
 import type { BusConfig } from '../config.ts';
+import { CODE, codeOf } from '../grpc.ts';
 import { DELIVERY, type SubscriptionPlan, type Topology } from './topology.ts';
-
-const ALREADY_EXISTS = 6;
 
 /**
  * Makes a topology's topics and subscriptions, for the emulator: in production Terraform does. Those that exist are
@@ -49,7 +48,7 @@ async function unlessExists(making: Promise<unknown>): Promise<boolean> {
     await making;
     return true;
   } catch (error) {
-    if ((error as { code?: unknown }).code !== ALREADY_EXISTS) throw error;
+    if (codeOf(error) !== CODE.ALREADY_EXISTS) throw error;
     return false;
   }
 }

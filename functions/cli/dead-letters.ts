@@ -11,6 +11,7 @@ import {
 } from '../bus/dead-letters.ts';
 import { deadLetterTopic } from '../bus/topology.ts';
 import { type BusConfig, busConfig } from '../config.ts';
+import { CODE, codeOf } from '../grpc.ts';
 import { rfc3339 } from '../heron/instant.ts';
 import { CommandFailed, note, print, progress, styled } from './output.ts';
 
@@ -145,10 +146,8 @@ async function touring<T extends Toured>(
   }
 }
 
-const NOT_FOUND = 5;
-
 function failureOf(error: unknown, { projectId, topicPrefix }: BusConfig, name: string): CommandFailed {
-  if ((error as { code?: unknown }).code === NOT_FOUND)
+  if (codeOf(error) === CODE.NOT_FOUND)
     return new CommandFailed(
       `${projectId} has no subscription ${topicPrefix}${deadLetterTopic(name)}: check --project, --subscriber and TOPIC_PREFIX.`,
     );

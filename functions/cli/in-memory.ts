@@ -4,6 +4,7 @@ import { http } from '@google-cloud/functions-framework';
 import { getTestServer } from '@google-cloud/functions-framework/testing';
 import { MemoryBus } from '../bus/memory.ts';
 import { topology } from '../bus/topology.ts';
+import { clock, stopwatch } from '../clock.ts';
 import { projectId, secretSource } from '../config.ts';
 import { takeOverRequests } from '../http.ts';
 import { ingest } from '../ingest/ingest.ts';
@@ -16,18 +17,16 @@ import type { Running, RunOptions } from './dev.ts';
 
 /** All functions in this process, each on the framework's own server, over the in-memory twins. */
 export async function runInMemory({ env, webhookPort, queryPort, onLog }: RunOptions): Promise<Running> {
-  const now = Date.now;
-  const monotonic = () => performance.now();
   const project = projectId(env);
   const log = (name: string) => cloudLog(name, (line) => onLog(line.trimEnd()));
   const publisher = new MemoryBus();
-  const store = new MemoryStore(now);
-  const secrets = new Secrets(secretSource(env), log('ingest'), monotonic);
+  const store = new MemoryStore(clock);
+  const secrets = new Secrets(secretSource(env), log('ingest'), stopwatch);
 
   takeOverRequests();
-  http('ingest', ingest({ publisher, secrets, log: log('ingest'), now, projectId: project }));
-  http(PROJECTOR, projector({ publisher, store, log: log(PROJECTOR), now: monotonic, projectId: project }));
-  http('query', query({ store, log: log('query'), now, projectId: project }));
+  http('ingest', ingest({ publisher, secrets, log: log('ingest'), clock, stopwatch, projectId: project }));
+  http(PROJECTOR, projector({ publisher, store, log: log(PROJECTOR), stopwatch, projectId: project }));
+  http('query', query({ store, log: log('query'), clock, stopwatch, projectId: project }));
 
   const servers = [getTestServer('ingest'), getTestServer('query'), getTestServer(PROJECTOR)];
   const [, , projectorPort] = await Promise.all([

@@ -7,9 +7,9 @@ import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { provision } from '../bus/provision.ts';
 import { topology } from '../bus/topology.ts';
+import { clock } from '../clock.ts';
 import { busConfig } from '../config.ts';
 import { eventOf } from '../events/event.ts';
-import { instantOf } from '../heron/instant.ts';
 import { PROJECTOR } from '../projector/projector.ts';
 import { FirestoreStore } from '../store/firestore.ts';
 import type { Running, RunOptions } from './dev.ts';
@@ -137,9 +137,9 @@ export async function runProcesses(
  * own, which the emulator keeps apart.
  */
 async function warmUp(): Promise<void> {
-  const store = new FirestoreStore({ projectId: 'heron-warm-up', databaseId: '(default)' }, Date.now);
+  const store = new FirestoreStore({ projectId: 'heron-warm-up', databaseId: '(default)' }, clock);
   const webhook = sampleWebhook('end_user.created', 'warm-up', Date.now());
-  await store.append([eventOf(Buffer.from(JSON.stringify(webhook)), instantOf(Date.now()))]);
+  await store.append([eventOf(Buffer.from(JSON.stringify(webhook)), clock())]);
   await store.close();
 }
 

@@ -1,5 +1,6 @@
+import { clock } from '../clock.ts';
 import { FOLD_VERSION } from '../events/end-user.ts';
-import { type Instant, instantOf, rfc3339 } from '../heron/instant.ts';
+import { type Instant, rfc3339 } from '../heron/instant.ts';
 import type { Checkpoint, Difference, Recomputed, Upkeep } from '../store/upkeep.ts';
 import { CommandFailed, note, print, progress, styled } from './output.ts';
 import { counted, type Env, envOf, isOutage, reasonOf, withUpkeep } from './upkeep.ts';
@@ -63,7 +64,7 @@ export async function rebuild(options: RebuildOptions, env: Env): Promise<number
 }
 
 async function rebuildOne(upkeep: Upkeep, heronId: string, dryRun: boolean): Promise<Rebuilt> {
-  const startedAt = instantOf(Date.now());
+  const startedAt = clock();
   const recomputed = await upkeep.recompute(heronId, !dryRun);
   if (recomputed.outcome === 'unknown')
     throw new CommandFailed(`Neither log nor states have an end user ${JSON.stringify(heronId)}: give its heron_id.`);
@@ -77,7 +78,7 @@ async function rebuildOne(upkeep: Upkeep, heronId: string, dryRun: boolean): Pro
 
 async function rebuildAll(upkeep: Upkeep, { dryRun, concurrency, restart }: RebuildOptions): Promise<Rebuilt> {
   const resumed = dryRun || restart ? null : await usable(upkeep);
-  const startedAt = resumed?.started_at ?? instantOf(Date.now());
+  const startedAt = resumed?.started_at ?? clock();
   let tally: Tally = { ...NONE, ...resumed?.tally };
   let cursor = resumed?.cursor ?? null;
   if (resumed) note(`Going on behind ${cursor}, where the one begun at ${rfc3339(startedAt)} was cut off.`);

@@ -1,4 +1,6 @@
+import { clock } from '../clock.ts';
 import { storeConfig } from '../config.ts';
+import { codeOf } from '../grpc.ts';
 import { FirestoreUpkeep } from '../store/firestore-upkeep.ts';
 import type { Upkeep } from '../store/upkeep.ts';
 import { CommandFailed } from './output.ts';
@@ -13,7 +15,7 @@ export function envOf(env: Env, project: string | undefined): Env {
 /** Goes to Firestore itself: what operators do to the store is no function's business. */
 export async function withUpkeep<T>(env: Env, work: (upkeep: Upkeep) => Promise<T>): Promise<T> {
   if (env.FIRESTORE_EMULATOR_HOST) process.env.METADATA_SERVER_DETECTION ??= 'none';
-  const upkeep = new FirestoreUpkeep(storeConfig(env), Date.now);
+  const upkeep = new FirestoreUpkeep(storeConfig(env), clock);
   try {
     return await work(upkeep);
   } catch (error) {
@@ -26,7 +28,7 @@ export async function withUpkeep<T>(env: Env, work: (upkeep: Upkeep) => Promise<
 
 /** Whether Google refused or could not be reached, whatever was asked. */
 export function isOutage(error: unknown): boolean {
-  return typeof (error as { code?: unknown }).code === 'number';
+  return codeOf(error) !== undefined;
 }
 
 export function reasonOf(error: unknown): string {

@@ -1,8 +1,8 @@
 import { fitsPubSub, MAX_MESSAGE_BYTES, type Publisher, TopicNotFound } from '../bus/bus.ts';
 import { UNROUTED } from '../bus/topology.ts';
+import type { Clock, Stopwatch } from '../clock.ts';
 import { eventOf } from '../events/event.ts';
 import { toMessage } from '../events/message.ts';
-import { instantOf } from '../heron/instant.ts';
 import { isSignatureShaped, SIGNATURE_HEADER, verify } from '../heron/signature.ts';
 import { isHeronTopic } from '../heron/topics.ts';
 import { answer, answerProblem, answerUnavailable, type Handler, readBody } from '../http.ts';
@@ -13,8 +13,8 @@ export type IngestDependencies = {
   readonly publisher: Publisher;
   readonly secrets: Secrets;
   readonly log: Log;
-  /** Milliseconds since the epoch. */
-  readonly now: () => number;
+  readonly clock: Clock;
+  readonly stopwatch: Stopwatch;
   readonly projectId: string;
 };
 
@@ -71,13 +71,12 @@ const TIMED_OUT: Refusal = {
  * The webhook: answers 2xx only once Pub/Sub has the event. What Heron signed is published whatever it says; what Heron
  * did not sign is refused as early as can be told.
  */
-export function ingest({ publisher, secrets, log, now, projectId }: IngestDependencies): Handler {
+export function ingest({ publisher, secrets, log, clock, stopwatch, projectId }: IngestDependencies): Handler {
   return async (request, response) => {
-    // Not `now`: a clock may be set back, and deadlines with it.
-    const arrived = performance.now();
-    const elapsed = () => Math.round(performance.now() - arrived);
+    const arrived = stopwatch();
+    const elapsed = () => Math.round(stopwatch() - arrived);
     const left = () => DURABLE_MS - elapsed();
-    const received_at = instantOf(now());
+    const received_at = clock();
     const trace = traceOf(request.headers, projectId);
     const done = (severity: Severity, message: string, fields: LogFields) =>
       log(severity, message, { ...fields, milliseconds: elapsed(), trace });

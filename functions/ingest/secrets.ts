@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import type { Stopwatch } from '../clock.ts';
 import { ConfigError, parseSecrets, type SecretSource } from '../config.ts';
 import { within } from '../deadline.ts';
 import { describe, type Log } from '../log.ts';
@@ -14,20 +15,19 @@ const PATIENCE_MS = 1_000;
 export class Secrets {
   readonly #file: string | undefined;
   readonly #log: Log;
-  readonly #now: () => number;
+  readonly #stopwatch: Stopwatch;
   #secrets: readonly string[];
   #readAt: number;
   #reading = false;
   /** Until the latest read is done, or has taken too long to be waited for. */
   #patience: Promise<void> = Promise.resolve();
 
-  /** @param now milliseconds, of a clock that is never set back. */
-  constructor({ secrets, file }: SecretSource, log: Log, now: () => number) {
+  constructor({ secrets, file }: SecretSource, log: Log, stopwatch: Stopwatch) {
     this.#secrets = secrets;
     this.#file = file;
     this.#log = log;
-    this.#now = now;
-    this.#readAt = now();
+    this.#stopwatch = stopwatch;
+    this.#readAt = stopwatch();
   }
 
   /** @param valid whether it is the right one, asked at most twice: of the secrets known, and of those read again. */
@@ -42,8 +42,8 @@ export class Secrets {
   async #refresh(maxAgeMs: number): Promise<void> {
     if (this.#file === undefined) return;
     // Never two reads at once: one that hangs holds a thread of the few there are, and no signal can stop it.
-    if (!this.#reading && this.#now() - this.#readAt >= maxAgeMs) {
-      this.#readAt = this.#now();
+    if (!this.#reading && this.#stopwatch() - this.#readAt >= maxAgeMs) {
+      this.#readAt = this.#stopwatch();
       this.#patience = within(PATIENCE_MS, this.#read(this.#file), () =>
         this.#stale(`the read takes over ${PATIENCE_MS} ms`),
       );

@@ -1,4 +1,5 @@
 import { GooglePublisher } from '../bus/google.ts';
+import { clock, stopwatch } from '../clock.ts';
 import { busConfig, secretSource } from '../config.ts';
 import type { Log } from '../log.ts';
 import { ingest } from './ingest.ts';
@@ -9,9 +10,9 @@ export function start(env: NodeJS.ProcessEnv, log: Log) {
   const source = secretSource(env);
   const config = busConfig(env);
   const publisher = new GooglePublisher(config);
-  const secrets = new Secrets(source, log, () => performance.now());
+  const secrets = new Secrets(source, log, stopwatch);
   return {
-    handler: ingest({ publisher, secrets, log, now: Date.now, projectId: config.projectId }),
+    handler: ingest({ publisher, secrets, log, clock, stopwatch, projectId: config.projectId }),
     close: () => publisher.close(),
   };
 }

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Publisher } from '../bus/bus.ts';
 import { toDeadLetter } from '../bus/dead-letters.ts';
 import { deadLetterTopic } from '../bus/topology.ts';
+import type { Stopwatch } from '../clock.ts';
 import { within } from '../deadline.ts';
 import { concernsEndUser, type HeronEvent, Unprocessable } from '../events/event.ts';
 import { fromMessage, type Pushed, parsePush } from '../events/message.ts';
@@ -17,8 +18,7 @@ export type ProjectorDependencies = {
   readonly publisher: Publisher;
   readonly store: Store;
   readonly log: Log;
-  /** Milliseconds of a clock that is never set back, such as `performance.now`. */
-  readonly now: () => number;
+  readonly stopwatch: Stopwatch;
   readonly projectId: string;
 };
 
@@ -37,7 +37,7 @@ const MAX_PUSH_BYTES = 14_000_000;
  * Takes Pub/Sub's push: 2xx once the event is in the log and its end user's state, both in one transaction. What can
  * never succeed goes to the projector's dead letters with the reason; all else is refused, and comes again.
  */
-export function projector({ publisher, store, log, now, projectId }: ProjectorDependencies) {
+export function projector({ publisher, store, log, stopwatch, projectId }: ProjectorDependencies) {
   const lanes = new Lanes((events) => store.append(events));
 
   const append = async (event: HeronEvent, signal: AbortSignal): Promise<Appended> => {
@@ -47,8 +47,8 @@ export function projector({ publisher, store, log, now, projectId }: ProjectorDe
   };
 
   return async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
-    const arrived = now();
-    const elapsed = () => Math.round(now() - arrived);
+    const arrived = stopwatch();
+    const elapsed = () => Math.round(stopwatch() - arrived);
     const left = () => Math.max(0, MESSAGE_MS - elapsed());
     const abandoned = new AbortController();
     const trace = traceOf(request.headers, projectId);

@@ -1,4 +1,5 @@
 import { GooglePublisher } from '../bus/google.ts';
+import { clock, stopwatch } from '../clock.ts';
 import { busConfig, retentionDays, storeConfig } from '../config.ts';
 import type { Log } from '../log.ts';
 import { FirestoreStore } from '../store/firestore.ts';
@@ -7,10 +8,10 @@ import { projector } from './projector.ts';
 /** The projector as it runs in production. @throws ConfigError */
 export function start(env: NodeJS.ProcessEnv, log: Log) {
   const config = busConfig(env);
-  const store = new FirestoreStore(storeConfig(env), Date.now, { retentionDays: retentionDays(env) });
+  const store = new FirestoreStore(storeConfig(env), clock, { retentionDays: retentionDays(env) });
   const publisher = new GooglePublisher(config);
   return {
-    handler: projector({ publisher, store, log, now: () => performance.now(), projectId: config.projectId }),
+    handler: projector({ publisher, store, log, stopwatch, projectId: config.projectId }),
     close: async () => {
       await Promise.all([publisher.close(), store.close()]);
     },

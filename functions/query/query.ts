@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Clock, Stopwatch } from '../clock.ts';
 import type { EndUser } from '../events/end-user.ts';
 import { type Instant, rfc3339 } from '../heron/instant.ts';
 import { isHeronId, type JsonObject, type JsonValue } from '../heron/webhook.ts';
@@ -29,8 +30,8 @@ import { Waits } from './waits.ts';
 export type QueryDependencies = {
   readonly store: Store;
   readonly log: Log;
-  /** Milliseconds since the epoch. */
-  readonly now: () => number;
+  readonly clock: Clock;
+  readonly stopwatch: Stopwatch;
   readonly projectId: string;
   /** Once aborted, requests that wait are answered with what there is. */
   readonly stopping?: AbortSignal;
@@ -60,15 +61,22 @@ type Reply =
 type Context = { readonly store: Store; readonly waits: Waits; readonly stats: Stats };
 
 /** Answers where end users stand, for programs and people; it only reads. */
-export function query({ store, log, now, projectId, stopping = new AbortController().signal }: QueryDependencies) {
+export function query({
+  store,
+  log,
+  clock,
+  stopwatch,
+  projectId,
+  stopping = new AbortController().signal,
+}: QueryDependencies) {
   const waits = new Waits(store, stopping);
-  const stats = new Stats(store, now);
+  const stats = new Stats(store, clock);
   const feed = new Feed(store, endUserJson, (error) => failed(error, 'The stream', {}), stopping);
   const failed = (error: unknown, what: string, fields: Readonly<Record<string, unknown>>) =>
     log('ERROR', `${what} could not read the store.`, { outcome: 'unavailable', error: describe(error), ...fields });
 
   return async (request: IncomingMessage & { originalUrl?: string }, response: ServerResponse): Promise<void> => {
-    const arrived = now();
+    const arrived = stopwatch();
     try {
       const { method = 'GET' } = request;
       const [path = '', search = ''] = (request.originalUrl ?? request.url ?? '/').split(/\?(.*)/s);
@@ -93,7 +101,7 @@ export function query({ store, log, now, projectId, stopping = new AbortControll
         return answerProblem(response, status, title, error.message, options);
       }
       const trace = traceOf(request.headers, projectId);
-      failed(error, 'The request', { http_status: 503, milliseconds: now() - arrived, trace });
+      failed(error, 'The request', { http_status: 503, milliseconds: Math.round(stopwatch() - arrived), trace });
       answerProblem(response, 503, 'Service Unavailable', PROBLEMS.unavailable[2], {
         type: '/problems#unavailable',
         headers: { ...HEADERS, 'Retry-After': '5' },

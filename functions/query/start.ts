@@ -1,3 +1,4 @@
+import { clock, stopwatch } from '../clock.ts';
 import { storeConfig } from '../config.ts';
 import { stopping } from '../http.ts';
 import type { Log } from '../log.ts';
@@ -7,8 +8,7 @@ import { query } from './query.ts';
 /** Query as it runs in production. @throws ConfigError */
 export function start(env: NodeJS.ProcessEnv, log: Log) {
   const config = storeConfig(env);
-  const now = Date.now;
-  const store = new FirestoreStore(config, now);
-  const handler = query({ store, log, now, projectId: config.projectId, stopping });
+  const store = new FirestoreStore(config, clock);
+  const handler = query({ store, log, clock, stopwatch, projectId: config.projectId, stopping });
   return { handler, close: () => store.close() };
 }

@@ -1,3 +1,4 @@
+import type { Clock } from '../clock.ts';
 import { instantOf, rfc3339 } from '../heron/instant.ts';
 import { STATUSES } from '../heron/status.ts';
 import { isHeronTopic } from '../heron/topics.ts';
@@ -21,18 +22,18 @@ type Count = { readonly topic: string | null; readonly hours: readonly number[] 
  */
 export class Stats {
   readonly #store: Store;
-  readonly #now: () => number;
+  readonly #clock: Clock;
   /** Counts of hours that no event can be added to any more, by topic and hour. */
   readonly #settled = new Map<string, number>();
   #cached: { readonly at: number; readonly stats: Promise<JsonObject> } | null = null;
 
-  constructor(store: Store, now: () => number) {
+  constructor(store: Store, clock: Clock) {
     this.#store = store;
-    this.#now = now;
+    this.#clock = clock;
   }
 
   read(): Promise<JsonObject> {
-    const now = this.#now();
+    const now = Date.parse(this.#clock());
     if (this.#cached === null || now - this.#cached.at >= CACHED_MS) {
       const cached = { at: now, stats: this.#count(now) };
       this.#cached = cached;

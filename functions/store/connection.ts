@@ -2,9 +2,7 @@ import { Firestore, type Transaction } from '@google-cloud/firestore';
 import type { StoreConfig } from '../config.ts';
 import { within } from '../deadline.ts';
 import { Unprocessable } from '../events/event.ts';
-
-const INVALID_ARGUMENT = 3;
-const DEADLINE_EXCEEDED = 4;
+import { CODE, codeOf } from '../grpc.ts';
 
 /** The client pauses 1, 1.5, 2.3 and 3.4 s between five attempts: a sixth would seldom end before nobody waits for it. */
 const MAX_ATTEMPTS = 5;
@@ -68,7 +66,7 @@ export class Connection {
     return within(this.#callMs, call, () => {
       this.#replace(client);
       const details = `Firestore did not answer within ${this.#callMs} ms.`;
-      throw Object.assign(new Error(details), { code: DEADLINE_EXCEEDED, details });
+      throw Object.assign(new Error(details), { code: CODE.DEADLINE_EXCEEDED, details });
     });
   }
 
@@ -89,7 +87,8 @@ export class Connection {
       );
     } catch (error) {
       // The code is also that of a transaction which was idle for long, and of reads: neither is the event's fault.
-      const refused = written && codeOf(error) === INVALID_ARGUMENT && !/transaction has expired/.test(String(error));
+      const refused =
+        written && codeOf(error) === CODE.INVALID_ARGUMENT && !/transaction has expired/.test(String(error));
       throw refused ? new Unprocessable('Firestore refuses the event', { cause: error }) : error;
     }
   }
@@ -128,10 +127,6 @@ export class Connection {
     const db = new Firestore({ ...this.#config, clientConfig: CLIENT_CONFIG, ...CHANNEL_OPTIONS });
     return { db, calls: new Set() };
   }
-}
-
-export function codeOf(error: unknown): unknown {
-  return (error as { code?: unknown }).code;
 }
 
 /** Only when its calls have ended: one that the terminated client would retry is an unhandled rejection in there. */

@@ -1,9 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type DocumentData, FieldValue, type Firestore, Timestamp, type Transaction } from '@google-cloud/firestore';
+import type { Clock } from '../clock.ts';
 import type { StoreConfig } from '../config.ts';
-import { type Instant, instantOf } from '../heron/instant.ts';
+import { codeOf } from '../grpc.ts';
+import type { Instant } from '../heron/instant.ts';
 import { isHeronId } from '../heron/webhook.ts';
-import { Connection, codeOf } from './connection.ts';
+import { Connection } from './connection.ts';
 import { endUserDocument, endUserReference, foldLog, isTombstone } from './firestore.ts';
 import { QUERIES } from './queries.ts';
 import { toInstant, toTimestamp } from './timestamp.ts';
@@ -28,9 +30,9 @@ type Comparison = {
 /** Erasure and rebuilding in Firestore; what a rebuild has done is in `upkeep/rebuild`. */
 export class FirestoreUpkeep implements Upkeep {
   readonly #connection: Connection;
-  readonly #now: () => number;
+  readonly #now: Clock;
 
-  constructor(config: StoreConfig, now: () => number) {
+  constructor(config: StoreConfig, now: Clock) {
     this.#connection = new Connection(config, CALL_MS);
     this.#now = now;
   }
@@ -39,7 +41,7 @@ export class FirestoreUpkeep implements Upkeep {
     return this.#connection.write(async (db, transaction) => {
       const before = (await transaction.get(endUserReference(db, heronId))).data();
       if (isTombstone(before)) return { tombstone: toTombstone(before), was: 'tombstone' as const };
-      const tombstone: Tombstone = { at: instantOf(this.#now()), by, events: 0 };
+      const tombstone: Tombstone = { at: this.#now(), by, events: 0 };
       transaction.set(endUserReference(db, heronId), { forgotten: { ...tombstone, at: toTimestamp(tombstone.at) } });
       return { tombstone, was: before === undefined ? null : ('state' as const) };
     });

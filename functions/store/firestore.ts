@@ -9,12 +9,14 @@ import {
   Timestamp,
   type Transaction,
 } from '@google-cloud/firestore';
+import type { Clock } from '../clock.ts';
 import type { StoreConfig } from '../config.ts';
 import { type EndUser, FOLD_VERSION, type Keys } from '../events/end-user.ts';
 import { concernsEndUser, eventOf, type HeronEvent, isEventId, Unprocessable } from '../events/event.ts';
-import { epoch, type Instant, instantOf } from '../heron/instant.ts';
+import { CODE, codeOf } from '../grpc.ts';
+import { epoch, type Instant } from '../heron/instant.ts';
 import { isHeronId, type JsonObject } from '../heron/webhook.ts';
-import { Connection, codeOf } from './connection.ts';
+import { Connection } from './connection.ts';
 import { QUERIES } from './queries.ts';
 import {
   type Appended,
@@ -39,8 +41,6 @@ import {
 } from './store.ts';
 import { toInstant, toTimestamp } from './timestamp.ts';
 
-const ALREADY_EXISTS = 6;
-
 /** Firestore takes documents of 1 MiB, and commits of 10 MiB (its emulator 4). */
 const CHUNK_BYTES = 900_000;
 const CHUNKS_A_COMMIT = 3;
@@ -59,13 +59,13 @@ const CALL_MS = 15_000;
 /** The event log and the end users' states in Firestore: `events/{event_id}` and `end_users/{heron_id}`. */
 export class FirestoreStore implements Store {
   readonly #connection: Connection;
-  readonly #now: () => number;
+  readonly #now: Clock;
   readonly #retentionDays: number | null;
 
   /** @param callMs after this a call is given up. @param retentionDays how long the log keeps an event; null for ever. */
   constructor(
     config: StoreConfig,
-    now: () => number,
+    now: Clock,
     { callMs = CALL_MS, retentionDays = null }: { callMs?: number; retentionDays?: number | null } = {},
   ) {
     this.#connection = new Connection(config, callMs);
@@ -95,7 +95,7 @@ export class FirestoreStore implements Store {
     events: readonly HeronEvent[],
     suspects: ReadonlySet<string>,
   ): Promise<readonly Appended[]> {
-    const recordedAt = instantOf(this.#now());
+    const recordedAt = this.#now();
     try {
       return await this.#connection.write(async (db, transaction) => {
         const [stored, known, complete] = await Promise.all([
@@ -121,7 +121,7 @@ export class FirestoreStore implements Store {
         return events.map((event) => (fresh.includes(event) ? 'appended' : 'duplicate'));
       });
     } catch (error) {
-      if (codeOf(error) !== ALREADY_EXISTS) throw error;
+      if (codeOf(error) !== CODE.ALREADY_EXISTS) throw error;
       if (events.length === 1) return ['duplicate'];
       // One at least is a duplicate, and Firestore does not say which.
       return this.#commit(heronId, events, new Set(events.map(({ event_id }) => event_id)));
@@ -144,7 +144,7 @@ export class FirestoreStore implements Store {
         if (event?.exists || isTombstone(endUser?.data())) return false;
         const first = from / CHUNK_BYTES;
         const references = chunkReferences(db, event_id, body.byteLength).slice(first, first + CHUNKS_A_COMMIT);
-        const expiry = this.#expiry(instantOf(this.#now()), CHUNK_GRACE_DAYS);
+        const expiry = this.#expiry(this.#now(), CHUNK_GRACE_DAYS);
         for (const [i, reference] of references.entries()) {
           const begin = from + i * CHUNK_BYTES;
           transaction.set(reference, { heron_id, data: body.subarray(begin, begin + CHUNK_BYTES), ...expiry });

@@ -1,6 +1,7 @@
+import type { Clock } from '../clock.ts';
 import type { EndUser } from '../events/end-user.ts';
 import { eventOf, type HeronEvent } from '../events/event.ts';
-import { type Instant, instantOf } from '../heron/instant.ts';
+import type { Instant } from '../heron/instant.ts';
 import {
   type Appended,
   type EndUserCursor,
@@ -26,7 +27,7 @@ import { type Checkpoint, differencesOf, type Recomputed, type Tombstone, type U
 
 /** The in-memory twin of the Firestore store, for tests and for machines without the emulator. */
 export class MemoryStore implements Store, Upkeep {
-  readonly #now: () => number;
+  readonly #now: Clock;
   readonly #events = new Map<string, LoggedEvent & { body: Uint8Array }>();
   readonly #endUsers = new Map<string, EndUser>();
   /** Told of each end user that changes; null says that one is gone. */
@@ -34,7 +35,7 @@ export class MemoryStore implements Store, Upkeep {
   readonly #tombstones = new Map<string, Tombstone>();
   #checkpoint: Checkpoint | null = null;
 
-  constructor(now: () => number) {
+  constructor(now: Clock) {
     this.#now = now;
   }
 
@@ -44,7 +45,7 @@ export class MemoryStore implements Store, Upkeep {
     const fresh = events.filter(({ event_id }) => !this.#events.has(event_id));
     const before = heronId === null ? null : (this.#endUsers.get(heronId) ?? null);
     const state = heronId === null ? null : fold(before, heronId, fresh);
-    const recorded_at = instantOf(this.#now());
+    const recorded_at = this.#now();
     for (const { undocumented, meta, ...event } of fresh)
       this.#events.set(event.event_id, {
         ...event,
@@ -88,7 +89,7 @@ export class MemoryStore implements Store, Upkeep {
   async forget(heronId: string, by: string) {
     const before = this.#tombstones.get(heronId);
     if (before !== undefined) return { tombstone: before, was: 'tombstone' as const };
-    const tombstone = { at: instantOf(this.#now()), by, events: 0 };
+    const tombstone = { at: this.#now(), by, events: 0 };
     this.#tombstones.set(heronId, tombstone);
     const had = this.#endUsers.delete(heronId);
     if (had) this.#tell(null);

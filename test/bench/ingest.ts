@@ -5,11 +5,13 @@
  *
  *   node test/bench/ingest.ts
  */
+
 import { Agent, request, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { http } from '@google-cloud/functions-framework';
 import { getTestServer } from '@google-cloud/functions-framework/testing';
 import { sampleWebhook } from '../../functions/cli/sample.ts';
+import { clock, stopwatch } from '../../functions/clock.ts';
 import { sign } from '../../functions/heron/signature.ts';
 import { answer, takeOverRequests } from '../../functions/http.ts';
 import { ingest } from '../../functions/ingest/ingest.ts';
@@ -22,7 +24,7 @@ const ROUNDS = 5;
 
 const log = () => {};
 const publisher = { publish: async () => '1', close: async () => {} };
-const secrets = new Secrets({ secrets: [SECRET] }, log, () => performance.now());
+const secrets = new Secrets({ secrets: [SECRET] }, log, stopwatch);
 
 async function serve(name: string): Promise<{ server: Server; port: number }> {
   const server = getTestServer(name);
@@ -62,7 +64,7 @@ takeOverRequests();
 http('floor', (incoming, response) => {
   incoming.resume().on('end', () => answer(response, 200));
 });
-http('ingest', ingest({ publisher, secrets, log, now: Date.now, projectId: 'bench' }));
+http('ingest', ingest({ publisher, secrets, log, clock, stopwatch, projectId: 'bench' }));
 const [floor, ours] = [await serve('floor'), await serve('ingest')];
 
 for (const { port } of [floor, ours]) await measure(port); // warm

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { createServer, get } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { clock, stopwatch } from '../../functions/clock.ts';
 import { eventOf } from '../../functions/events/event.ts';
 import { instantOf } from '../../functions/heron/instant.ts';
 import { takeOverRequests } from '../../functions/http.ts';
@@ -24,18 +25,18 @@ if (process.argv[2] === 'clients')
 else await bench();
 
 async function bench(): Promise<void> {
-  await measure('in memory, one end user', new MemoryStore(Date.now), WAITERS, 1);
-  await measure('in memory, an end user each', new MemoryStore(Date.now), WAITERS, WAITERS);
+  await measure('in memory, one end user', new MemoryStore(clock), WAITERS, 1);
+  await measure('in memory, an end user each', new MemoryStore(clock), WAITERS, WAITERS);
   if (process.env.FIRESTORE_EMULATOR_HOST === undefined) return;
   const firestore = () =>
-    new FirestoreStore({ projectId: `bench-${process.pid}-${Date.now() % 1e6}`, databaseId: '(default)' }, Date.now);
+    new FirestoreStore({ projectId: `bench-${process.pid}-${Date.now() % 1e6}`, databaseId: '(default)' }, clock);
   await measure('Firestore’s emulator, one end user', firestore(), WAITERS, 1);
   await measure('Firestore’s emulator, an end user each', firestore(), LISTENERS, LISTENERS);
 }
 
 async function measure(name: string, store: Store, waiters: number, endUsers: number): Promise<void> {
   takeOverRequests();
-  const handler = query({ store, log: () => {}, now: Date.now, projectId: 'bench' });
+  const handler = query({ store, log: () => {}, clock, stopwatch, projectId: 'bench' });
   const server = createServer((request, response) => void handler(request, response));
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');

@@ -1,4 +1,5 @@
 import { Firestore } from '@google-cloud/firestore';
+import { clock } from '../../functions/clock.ts';
 import { eventId, eventOf } from '../../functions/events/event.ts';
 import { instantOf } from '../../functions/heron/instant.ts';
 import { FirestoreStore } from '../../functions/store/firestore.ts';
@@ -13,12 +14,12 @@ export class Records {
 
   constructor(projectId: string) {
     this.#db = new Firestore({ projectId });
-    this.#store = new FirestoreStore({ projectId, databaseId: '(default)' }, Date.now);
+    this.#store = new FirestoreStore({ projectId, databaseId: '(default)' }, clock);
   }
 
   /** The emulator takes seconds for its first transaction. In a project of its own, which it keeps apart. */
   static async warmUp(): Promise<void> {
-    const store = new FirestoreStore({ projectId: 'heron-warm-up', databaseId: '(default)' }, Date.now);
+    const store = new FirestoreStore({ projectId: 'heron-warm-up', databaseId: '(default)' }, clock);
     await store.append([eventOf(Buffer.from('{}'), instantOf(0))]);
     await store.close();
   }

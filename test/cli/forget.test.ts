@@ -9,6 +9,7 @@ import { GooglePublisher } from '../../functions/bus/google.ts';
 import { GoogleSubscriber } from '../../functions/bus/google-subscriber.ts';
 import { provision } from '../../functions/bus/provision.ts';
 import { deadLetterTopic } from '../../functions/bus/topology.ts';
+import { clock } from '../../functions/clock.ts';
 import type { HeronEvent } from '../../functions/events/event.ts';
 import { toMessage } from '../../functions/events/message.ts';
 import { FirestoreStore } from '../../functions/store/firestore.ts';
@@ -25,7 +26,7 @@ describe.skipIf(!hasFirestore || !hasPubSub)('heron forget', () => {
   beforeEach(() => {
     projectId = newProject();
     env = { ...process.env, GOOGLE_CLOUD_PROJECT: projectId, TOPIC_PREFIX: 'a-', NO_COLOR: '1' };
-    store = new FirestoreStore({ projectId, databaseId: '(default)' }, Date.now);
+    store = new FirestoreStore({ projectId, databaseId: '(default)' }, clock);
     db = new Firestore({ projectId });
   });
 

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Firestore } from '@google-cloud/firestore';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { clock } from '../../functions/clock.ts';
 import type { HeronEvent } from '../../functions/events/event.ts';
 import { FirestoreStore } from '../../functions/store/firestore.ts';
 import { hasFirestore, newProject } from '../emulators.ts';
@@ -17,7 +18,7 @@ describe.skipIf(!hasFirestore)('heron rebuild', () => {
   beforeEach(() => {
     const config = { projectId: newProject(), databaseId: '(default)' };
     env = { ...process.env, GOOGLE_CLOUD_PROJECT: config.projectId, NO_COLOR: '1' };
-    store = new FirestoreStore(config, Date.now);
+    store = new FirestoreStore(config, clock);
     db = new Firestore(config);
   });
 

@@ -2,6 +2,8 @@ import type { AddressInfo } from 'node:net';
 import { http } from '@google-cloud/functions-framework';
 import { getTestServer } from '@google-cloud/functions-framework/testing';
 import { test as base, expect } from 'vitest';
+import { stopwatch } from '../../functions/clock.ts';
+import { instantOf } from '../../functions/heron/instant.ts';
 import { sign } from '../../functions/heron/signature.ts';
 import { type Handler, takeOverRequests } from '../../functions/http.ts';
 import { ingest } from '../../functions/ingest/ingest.ts';
@@ -10,7 +12,7 @@ import { cloudLog } from '../../functions/log.ts';
 import { FakePublisher } from './fake-publisher.ts';
 
 export const SECRET = 'sec_of_the_tests';
-export const NOW = Date.parse('2026-03-01T10:00:00.250Z');
+export const NOW = instantOf(Date.parse('2026-03-01T10:00:00.250Z'));
 /** In every body here, and never to be in a log. */
 export const PRIVATE = 'nobody-may-log-this';
 
@@ -55,9 +57,10 @@ async function serveIngest(secrets: readonly [string, ...string[]], afterTest: A
   const port = await serve(
     ingest({
       publisher,
-      secrets: new Secrets({ secrets }, log, () => performance.now()),
+      secrets: new Secrets({ secrets }, log, stopwatch),
       log,
-      now: () => NOW,
+      clock: () => NOW,
+      stopwatch,
       projectId: 'heron-test',
     }),
     afterTest,

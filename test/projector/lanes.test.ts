@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { clock } from '../../functions/clock.ts';
 import { type EndUserEvent, Unprocessable } from '../../functions/events/event.ts';
 import { Lanes } from '../../functions/projector/lanes.ts';
 import { MemoryStore } from '../../functions/store/memory.ts';
@@ -190,7 +191,7 @@ describe('lanes', () => {
 
 describe('lanes before a store', () => {
   it('tell of every arrival that its end user is forgotten, of the second one too', async () => {
-    const store = new MemoryStore(() => 0);
+    const store = new MemoryStore(clock);
     await store.forget('eus_a', 'a test');
     const lanes = new Lanes((events) => store.append(events));
     const [first, twice] = numbered(2) as [EndUserEvent, EndUserEvent];
@@ -199,7 +200,7 @@ describe('lanes before a store', () => {
   });
 
   it('let no poisoned event take others with it', async () => {
-    const store = new MemoryStore(() => 0);
+    const store = new MemoryStore(clock);
     const lanes = new Lanes((events) => store.append(events));
     const good = numbered(20);
     const poisoned = { ...endUserEvent({ heron_id: 'eus_a', status: 'poison' }), topic: 5 as never };
@@ -221,7 +222,7 @@ describe('lanes before a store', () => {
     const fate = fc.constantFrom('taken', 'taken', 'refused', 'taken, but its answer is lost');
     await fc.assert(
       fc.asyncProperty(fc.array(arrival, { maxLength: 30 }), fc.infiniteStream(fate), async (arrivals, fates) => {
-        const store = new MemoryStore(() => 0);
+        const store = new MemoryStore(clock);
         const lanes = new Lanes(async (events) => {
           const { value } = fates.next();
           await tick();

@@ -3,6 +3,7 @@ import { describe, expect, vi } from 'vitest';
 import type { Publisher } from '../../functions/bus/bus.ts';
 import { MemoryBus } from '../../functions/bus/memory.ts';
 import { DELIVERY, topology } from '../../functions/bus/topology.ts';
+import { clock, type Stopwatch, stopwatch } from '../../functions/clock.ts';
 import { type HeronEvent, Unprocessable } from '../../functions/events/event.ts';
 import type { Message } from '../../functions/events/message.ts';
 import { toMessage } from '../../functions/events/message.ts';
@@ -28,7 +29,7 @@ class FaultyStore extends MemoryStore {
   appends = 0;
 
   constructor() {
-    super(() => Date.now());
+    super(clock);
   }
 
   override async append(events: readonly HeronEvent[]): Promise<readonly Appended[]> {
@@ -44,14 +45,14 @@ type Served = {
   readonly log: () => Line[];
 };
 
-const test = base.extend<{ serveProjector: (publisher: Publisher, now?: () => number) => Promise<Served> }>({
+const test = base.extend<{ serveProjector: (publisher: Publisher, watch?: Stopwatch) => Promise<Served> }>({
   serveProjector: ({ serve, onTestFinished }, use) =>
-    use(async (publisher, now = Date.now) => {
+    use(async (publisher, watch = stopwatch) => {
       const lines: string[] = [];
       const store = new FaultyStore();
       const log = cloudLog(PROJECTOR, (line) => lines.push(line));
       onTestFinished(() => expect(lines.join('')).not.toContain(PRIVATE));
-      const handler = projector({ publisher, store, log, now, projectId: 'heron-test' });
+      const handler = projector({ publisher, store, log, stopwatch: watch, projectId: 'heron-test' });
       return { port: await serve(handler), store, log: () => lines.map((line) => JSON.parse(line)) };
     }),
 });

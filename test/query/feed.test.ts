@@ -1,6 +1,7 @@
 import { get, type IncomingMessage } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
+import { clock, stopwatch } from '../../functions/clock.ts';
 import type { EndUser } from '../../functions/events/end-user.ts';
 import { MemoryStore } from '../../functions/store/memory.ts';
 import { event } from '../store/given.ts';
@@ -14,7 +15,7 @@ let tell: (changed: readonly EndUser[] | null) => void;
 let fail: (error: unknown) => void;
 
 beforeEach(async () => {
-  store = new MemoryStore(Date.now);
+  store = new MemoryStore(clock);
   watches = 0;
   const watchChanges = store.watchChanges.bind(store);
   store.watchChanges = (onChanges, onFailure) => {
@@ -27,7 +28,7 @@ beforeEach(async () => {
     };
   };
   stopping = new AbortController();
-  base = await serve({ store, log: () => {}, now: Date.now, stopping: stopping.signal });
+  base = await serve({ store, log: () => {}, clock, stopwatch, stopping: stopping.signal });
 });
 
 afterAll(stopServing);

@@ -1,4 +1,5 @@
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
+import { stopwatch } from '../../functions/clock.ts';
 import { eventOf } from '../../functions/events/event.ts';
 import { instantOf } from '../../functions/heron/instant.ts';
 import { MemoryStore } from '../../functions/store/memory.ts';
@@ -6,7 +7,7 @@ import type { Store } from '../../functions/store/store.ts';
 import { ask, expectProblem, serve, stopServing } from './serving.ts';
 
 const RECEIVED = Date.parse('2026-03-01T10:00:01.500Z');
-const RECORDED = Date.parse('2026-03-01T10:00:02.250Z');
+const RECORDED = instantOf(Date.parse('2026-03-01T10:00:02.250Z'));
 
 let store: Store;
 let base: string;
@@ -16,7 +17,7 @@ const get = (path: string, init?: RequestInit) => ask(base, path, init);
 
 beforeEach(async () => {
   store = new MemoryStore(() => RECORDED);
-  base = await serve({ store, log, now: () => RECORDED });
+  base = await serve({ store, log, clock: () => RECORDED, stopwatch });
 });
 
 afterAll(stopServing);
@@ -275,7 +276,7 @@ describe('whatever else is asked', () => {
   it('while the store fails is 503, and the error is not told', async () => {
     const broken = new MemoryStore(() => RECORDED);
     broken.endUser = () => Promise.reject(new Error('secret of the store'));
-    base = await serve({ store: broken, log, now: () => RECORDED });
+    base = await serve({ store: broken, log, clock: () => RECORDED, stopwatch });
     const answer = await get('/end-users/eus_one');
     expectProblem(answer, 503);
     expect(answer.headers.get('retry-after')).toBe('5');

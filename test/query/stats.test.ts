@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest';
+import { instantOf } from '../../functions/heron/instant.ts';
 import { Stats } from '../../functions/query/stats.ts';
 import { MemoryStore } from '../../functions/store/memory.ts';
 import { event, logged } from '../store/given.ts';
@@ -8,14 +9,14 @@ const START = Date.UTC(2026, 7, 14, 12, 30);
 
 function setup() {
   const clock = { now: START };
-  const store = new MemoryStore(() => clock.now);
+  const store = new MemoryStore(() => instantOf(clock.now));
   const counted: string[] = [];
   const countEvents = store.countEvents.bind(store);
   store.countEvents = (topic, from, to) => {
     counted.push(`${topic} ${from.slice(11, 13)}`);
     return countEvents(topic, from, to);
   };
-  return { clock, store, counted, stats: new Stats(store, () => clock.now) };
+  return { clock, store, counted, stats: new Stats(store, () => instantOf(clock.now)) };
 }
 
 it('counts end users by status, one that Heron adds later as other, and those to review', async () => {

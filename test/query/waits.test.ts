@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
+import { clock, stopwatch } from '../../functions/clock.ts';
 import { Waits } from '../../functions/query/waits.ts';
 import { MemoryStore } from '../../functions/store/memory.ts';
 import { event } from '../store/given.ts';
@@ -17,7 +18,7 @@ let stopping: AbortController;
 let watches: { now: number; ever: number };
 
 beforeEach(async () => {
-  store = new MemoryStore(Date.now);
+  store = new MemoryStore(clock);
   watches = { now: 0, ever: 0 };
   const watch = store.watch.bind(store);
   store.watch = (...args) => {
@@ -30,7 +31,7 @@ beforeEach(async () => {
     };
   };
   stopping = new AbortController();
-  base = await serve({ store, log: () => {}, now: Date.now, stopping: stopping.signal });
+  base = await serve({ store, log: () => {}, clock, stopwatch, stopping: stopping.signal });
 });
 
 afterAll(stopServing);

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Clock } from '../../functions/clock.ts';
 import { type HeronEvent, Unprocessable } from '../../functions/events/event.ts';
 import { instantOf, parseInstant } from '../../functions/heron/instant.ts';
 import {
@@ -41,13 +42,13 @@ const HOSTILE_IDS = [
 ];
 
 /** What both sides of the port hold to. */
-export function storeContract(open: (now: () => number) => Side, { runs }: { readonly runs: number }): void {
+export function storeContract(open: (now: Clock) => Side, { runs }: { readonly runs: number }): void {
   let store: Store;
   let other: Store;
   let upkeep: Upkeep;
 
   beforeEach(() => {
-    ({ store, other, upkeep } = open(() => NOW));
+    ({ store, other, upkeep } = open(() => instantOf(NOW)));
   });
 
   afterEach(async () => {

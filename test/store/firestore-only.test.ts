@@ -12,7 +12,7 @@ import { endUserEvent, event, foldOf, logged, persistently, sized } from './give
 
 describe.skipIf(!hasFirestore)('in Firestore', () => {
   const open = () => {
-    const store = new FirestoreStore(config, () => NOW);
+    const store = new FirestoreStore(config, () => instantOf(NOW));
     stores.push(store);
     return store;
   };
@@ -27,7 +27,7 @@ describe.skipIf(!hasFirestore)('in Firestore', () => {
     config = { projectId: newProject(), databaseId: '(default)' };
     stores = [];
     store = open();
-    upkeep = new FirestoreUpkeep(config, () => NOW);
+    upkeep = new FirestoreUpkeep(config, () => instantOf(NOW));
     db = new Firestore(config);
   });
 
@@ -288,7 +288,7 @@ describe.skipIf(!hasFirestore)('in Firestore', () => {
     it('is given up in time and replaced: the next event is taken as soon as there is a way', async () => {
       const proxy = await proxyTo(process.env.FIRESTORE_EMULATOR_HOST ?? '');
       vi.stubEnv('FIRESTORE_EMULATOR_HOST', proxy.host);
-      const impatient = new FirestoreStore(config, () => NOW, { callMs: 500 });
+      const impatient = new FirestoreStore(config, () => instantOf(NOW), { callMs: 500 });
       stores.push(impatient);
       const given = Array.from({ length: 4 }, (_, n) => event({ heron_id: 'eus_a', n }));
       await impatient.append(given.slice(0, 1));
@@ -405,7 +405,7 @@ describe.skipIf(!hasFirestore)('in Firestore', () => {
 
   describe('retention', () => {
     it('gives events and chunks the time at which they go, an event before its body', async () => {
-      const keeping = new FirestoreStore(config, () => NOW, { retentionDays: 30 });
+      const keeping = new FirestoreStore(config, () => instantOf(NOW), { retentionDays: 30 });
       stores.push(keeping);
       const given = sized(1_000_000, { heron_id: 'eus_a' });
       await keeping.append([given]);
