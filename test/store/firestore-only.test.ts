@@ -2,6 +2,7 @@ import { PassThrough } from 'node:stream';
 import { Firestore, Timestamp, v1 } from '@google-cloud/firestore';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type EndUserEvent, Unprocessable } from '../../functions/events/event.ts';
+import { instantOf } from '../../functions/heron/instant.ts';
 import { Lanes } from '../../functions/projector/lanes.ts';
 import { FirestoreStore } from '../../functions/store/firestore.ts';
 import { FirestoreUpkeep } from '../../functions/store/firestore-upkeep.ts';
