@@ -243,7 +243,7 @@ variable "subscribers" {
   description = <<-EOT
     Services that receive events, by name. Each has its own subscriptions, dead letters, replay topic and alert.
     topics                 Heron topics, "*" for all of them, "unrouted" for what no topic is known for
-    filter                 Pub/Sub filter on the attributes, such as: attributes.status = "processed"
+    filter                 Pub/Sub filter on the attributes, such as: attributes."ce-status" = "processed"
     push_endpoint          https address that Pub/Sub posts to, or
     pull_members           who pulls, or
     bigquery_table         project.dataset.table that Pub/Sub writes to

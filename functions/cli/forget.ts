@@ -100,7 +100,7 @@ async function eraseDeadLetters(config: BusConfig, heronId: string) {
     const toured = await visitDeadLetters({ subscriber, name, chosen: 'all' }, async (letters, held) => {
       const found = letters.filter(
         ({ message: { data, attributes } }) =>
-          attributes.end_user_heron_id === heronId || eventOf(data, RECEIVED).heron_id === heronId,
+          attributes['ce-subject'] === heronId || eventOf(data, RECEIVED).heron_id === heronId,
       );
       await held.acknowledge(found.map(({ id }) => id));
       taken[name] = (taken[name] ?? 0) + found.length;

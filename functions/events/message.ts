@@ -4,26 +4,47 @@ import { eventOf, type HeronEvent, Unprocessable } from './event.ts';
 /** A Pub/Sub message, of which Pub/Sub takes 10 MB in all. */
 export type Message = { readonly data: Uint8Array; readonly attributes: Readonly<Record<string, string>> };
 
+/** What a message may say beside its event. */
+export type Extensions = {
+  /** The trace that it belongs to, as W3C writes it. */
+  readonly traceparent?: string | undefined;
+  /** Which replay sent it again; absent on everything that is sent for the first time, a redrive included. */
+  readonly replayid?: string | undefined;
+};
+
 /**
- * The event as a Pub/Sub message: the body byte for byte, and attributes after CloudEvents' Pub/Sub binding, for
- * subscribers and their filters. What the body does not say is left out.
- * Source: https://github.com/google/knative-gcp/blob/main/docs/spec/pubsub-protocol-binding.md
+ * The event as a Pub/Sub message: the body byte for byte, and CloudEvents attributes and nothing else, so that a push
+ * without wrapping is a CloudEvent in HTTP binary mode.
+ * Source: https://github.com/googleapis/google-cloudevents/blob/main/docs/spec/pubsub.md
  */
-export function toMessage(event: HeronEvent): Message {
-  const attributes: Record<string, string | null> = {
+export function toMessage(event: HeronEvent, { traceparent, replayid }: Extensions = {}): Message {
+  const attributes = {
     'ce-specversion': '1.0',
     'ce-id': event.event_id,
     'ce-type': event.topic,
     'ce-source': 'https://app.herondata.io',
-    'ce-time': event.created === null ? null : rfc3339(event.created),
+    'ce-time': event.created && rfc3339(event.created),
     'ce-subject': event.heron_id,
-    end_user_heron_id: event.heron_id,
-    end_user_id: event.end_user_id,
-    status: event.status,
-    received_at: rfc3339(event.received_at),
+    'Content-Type': event.json ? 'application/json' : 'application/octet-stream',
+    'ce-enduserid': event.end_user_id,
+    'ce-status': event.status,
+    'ce-recordedtime': rfc3339(event.received_at),
+    'ce-traceparent': traceparent,
+    'ce-replayid': replayid,
   };
-  const known = Object.entries(attributes).filter((entry): entry is [string, string] => entry[1] !== null);
-  return { data: event.body, attributes: Object.fromEntries(known) };
+  return { data: event.body, attributes: Object.fromEntries(Object.entries(attributes).filter(isAttribute)) };
+}
+
+/**
+ * Printable ASCII, which is all that a header takes; without `%` and outer spaces, as readers of CloudEvents decode the
+ * one and trim the others; and no longer than Pub/Sub takes: for one attribute it refuses the message, and all that
+ * were sent with it.
+ * Source: https://cloud.google.com/pubsub/quotas#resource_limits
+ */
+const HEADER = /^(?! )[\x20-\x24\x26-\x7e]{1,1024}(?<! )$/;
+
+function isAttribute(entry: [string, string | null | undefined]): entry is [string, string] {
+  return typeof entry[1] === 'string' && HEADER.test(entry[1]);
 }
 
 /** A message that Pub/Sub pushed, and what the envelope says of it. */
@@ -51,7 +72,7 @@ export function parsePush(body: Uint8Array): Pushed {
   } catch {
     throw new Unprocessable('the request is not JSON');
   }
-  if (!isRecord(envelope) || !isRecord(envelope.message)) throw new Unprocessable('the request is no push envelope');
+  if (!isRecord(envelope) || !isRecord(envelope.message)) throw new Unprocessable('the request is not a push envelope');
   const { data = '', attributes = {}, messageId, publishTime } = envelope.message;
   const bytes = typeof data === 'string' ? Buffer.from(data, 'base64') : null;
   // Buffer.from skips what is not base64.
@@ -73,11 +94,13 @@ export function parsePush(body: Uint8Array): Pushed {
  * @throws Unprocessable
  */
 export function fromMessage({ data, attributes }: Message, publishTime: Instant | null): HeronEvent {
-  const { received_at: stated, 'ce-id': id } = attributes;
+  const { 'ce-recordedtime': stated, 'ce-id': id } = attributes;
   const received_at = stated === undefined ? publishTime : parseInstant(stated);
   if (received_at === null)
     throw new Unprocessable(
-      stated === undefined ? 'received_at and publishTime are missing' : 'the attribute received_at is no time',
+      stated === undefined
+        ? 'ce-recordedtime and publishTime are missing'
+        : 'the attribute ce-recordedtime is not a time',
     );
   const event = eventOf(data, received_at);
   if (id !== undefined && id !== event.event_id)

@@ -22,6 +22,8 @@ export type Webhook = {
   status: string | null;
   /** The end user's metadata; at most 32 KiB as JSON, and 100 levels deep. */
   meta: JsonObject | null;
+  /** Whether the body is JSON. */
+  json: boolean;
   /** Why this is not the shape Heron documents, or null where it is. */
   undocumented: string | null;
 };
@@ -48,7 +50,7 @@ export function parseWebhook(body: Uint8Array): Webhook {
   try {
     json = JSON.parse(utf8.decode(body)) as JsonValue;
   } catch {
-    return { ...read({}), undocumented: 'the body is not JSON' };
+    return { ...read({}), json: false, undocumented: 'the body is not JSON' };
   }
   if (!isObject(json)) return { ...read({}), undocumented: 'the body is not a JSON object' };
   return read(json);
@@ -66,6 +68,7 @@ function read(webhook: JsonObject): Webhook {
     end_user_id: text(fields.end_user_id),
     status: text(fields.status) ?? statusMeantBy(topic),
     meta: metadata(meta),
+    json: true,
     undocumented:
       topic === null
         ? 'topic is not a text of 1 to 1,024 bytes'

@@ -46,7 +46,7 @@ export class MemoryStore implements Store, Upkeep {
     const before = heronId === null ? null : (this.#endUsers.get(heronId) ?? null);
     const state = heronId === null ? null : fold(before, heronId, fresh);
     const recorded_at = this.#now();
-    for (const { undocumented, meta, ...event } of fresh)
+    for (const { undocumented, json, meta, ...event } of fresh)
       this.#events.set(event.event_id, {
         ...event,
         recorded_at,

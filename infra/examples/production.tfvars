@@ -10,7 +10,7 @@ subscribers = {
   underwriting = {
     topics        = ["end_user.processed", "end_user.reviewed"]
     push_endpoint = "https://underwriting.example.com/heron"
-    filter        = "attributes.status = \"processed\""
+    filter        = "attributes.\"ce-status\" = \"processed\""
   }
   ledger = {
     topics       = ["*"]

@@ -114,7 +114,7 @@ run "subscriptions" {
   }
 
   assert {
-    condition     = alltrue([for key, subscription in google_pubsub_subscription.subscriber : (subscription.filter == "attributes.status = \"processed\"") == strcontains(key, "underwriting")])
+    condition     = alltrue([for key, subscription in google_pubsub_subscription.subscriber : (subscription.filter == "attributes.\"ce-status\" = \"processed\"") == strcontains(key, "underwriting")])
     error_message = "a filter is its subscriber's"
   }
 

@@ -34,6 +34,7 @@ test('an event is what its body says, its body, and when it came', () => {
     end_user_id: 'acme',
     status: null,
     meta: { owner: 'Zoë' },
+    json: true,
     undocumented: null,
     event_id: eventId(body),
     received_at: '2026-08-14T12:24:38.137000Z',

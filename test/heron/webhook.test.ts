@@ -23,6 +23,7 @@ const NOTHING: Webhook = {
   end_user_id: null,
   status: null,
   meta: null,
+  json: true,
   undocumented: null,
 };
 
@@ -35,6 +36,7 @@ test("the specification's example says all that it can", () => {
     end_user_id: 'myenduser',
     status: 'processed',
     meta: null,
+    json: true,
     undocumented: null,
   });
 });
@@ -61,7 +63,7 @@ describe('a body that is not JSON says nothing', () => {
     ['in UTF-16', Buffer.from('\ufeff{"topic":"end_user.processed"}', 'utf16le')],
     ['opened ten thousand times', bytes('['.repeat(10_000))],
   ])('%s', (_, body) => {
-    expect(parseWebhook(body)).toEqual({ ...NOTHING, undocumented: 'the body is not JSON' });
+    expect(parseWebhook(body)).toEqual({ ...NOTHING, json: false, undocumented: 'the body is not JSON' });
   });
 
   test('and leaves no trace in the next', () => {
@@ -83,7 +85,7 @@ test('a byte order mark is not part of the body', () => {
 
 describe('what is not of the documented shape still keeps what can be read', () => {
   const { topic, created, heron_id, end_user_id, status } = parse(webhook());
-  const all = { topic, created, heron_id, end_user_id, status, meta: null };
+  const all = { topic, created, heron_id, end_user_id, status, meta: null, json: true };
   const noData = { heron_id: null, end_user_id: null };
 
   test.each<[string, object, Partial<Webhook>]>([

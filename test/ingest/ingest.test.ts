@@ -28,7 +28,7 @@ describe.concurrent('a webhook that Heron signed', () => {
     expect(message.attributes).toMatchObject({
       'ce-type': 'end_user.processed',
       'ce-subject': 'eus_Eqio3Y4dhyNiMphrXwG58p',
-      received_at: '2026-03-01T10:00:00.250000Z',
+      'ce-recordedtime': '2026-03-01T10:00:00.250000Z',
     });
     expect(log()).toEqual([
       {

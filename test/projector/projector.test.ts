@@ -161,11 +161,11 @@ describe('what can never succeed', () => {
   test.for<[string, string, RegExp]>([
     ['no JSON', `{"message": "${PRIVATE}`, /not JSON/],
     ['nothing', '', /not JSON/],
-    ['no envelope', JSON.stringify({ note: PRIVATE }), /no push envelope/],
+    ['no envelope', JSON.stringify({ note: PRIVATE }), /not a push envelope/],
     ['data that are no base64', JSON.stringify({ message: { data: `${PRIVATE}!` } }), /not base64/],
     ['attributes that are no texts', JSON.stringify({ message: { data: base64, attributes: { note: 1 } } }), /texts/],
-    ['neither received_at nor a time', JSON.stringify({ message: { data: base64 } }), /missing/],
-    ['a received_at that is no time', pushed(given(1), { received_at: PRIVATE }), /received_at/],
+    ['neither ce-recordedtime nor a time', JSON.stringify({ message: { data: base64 } }), /missing/],
+    ['a ce-recordedtime that is no time', pushed(given(1), { 'ce-recordedtime': PRIVATE }), /ce-recordedtime/],
     ['the ce-id of another event', pushed(given(1), { 'ce-id': '0'.repeat(64) }), /ce-id/],
   ])('(%s) is dead-lettered with the reason, and answered 200', async ([, body, reason], { serveProjector }) => {
     const publisher = new FakePublisher();
