@@ -1,7 +1,9 @@
 import { parseArgs } from 'node:util';
 import { http } from '@google-cloud/functions-framework';
 import { ConfigError } from './config.ts';
-import { drainOnSignals, guarded, takeOverRequests } from './http.ts';
+import { drainOnSignals } from './http/draining.ts';
+import { guarded } from './http/handler.ts';
+import { takeOverRequests } from './http/takeover.ts';
 import { cloudLog } from './log.ts';
 
 /**

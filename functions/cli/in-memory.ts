@@ -6,7 +6,7 @@ import { MemoryBus } from '../bus/memory.ts';
 import { topology } from '../bus/topology.ts';
 import { clock, stopwatch } from '../clock.ts';
 import { projectId, secretSource } from '../config.ts';
-import { takeOverRequests } from '../http.ts';
+import { takeOverRequests } from '../http/takeover.ts';
 import { ingest } from '../ingest/ingest.ts';
 import { Secrets } from '../ingest/secrets.ts';
 import { cloudLog } from '../log.ts';

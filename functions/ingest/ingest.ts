@@ -5,7 +5,9 @@ import { eventOf } from '../events/event.ts';
 import { toMessage } from '../events/message.ts';
 import { isSignatureShaped, SIGNATURE_HEADER, verify } from '../heron/signature.ts';
 import { isHeronTopic } from '../heron/topics.ts';
-import { answer, answerProblem, answerUnavailable, type Handler, readBody } from '../http.ts';
+import { answer, answerProblem, answerUnavailable } from '../http/answer.ts';
+import { readBody } from '../http/body.ts';
+import type { Handler } from '../http/handler.ts';
 import { describe, type Log, type LogFields, type Severity, traceOf } from '../log.ts';
 import type { Secrets } from './secrets.ts';
 

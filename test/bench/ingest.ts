@@ -13,7 +13,8 @@ import { getTestServer } from '@google-cloud/functions-framework/testing';
 import { sampleWebhook } from '../../functions/cli/sample.ts';
 import { clock, stopwatch } from '../../functions/clock.ts';
 import { sign } from '../../functions/heron/signature.ts';
-import { answer, takeOverRequests } from '../../functions/http.ts';
+import { answer } from '../../functions/http/answer.ts';
+import { takeOverRequests } from '../../functions/http/takeover.ts';
 import { ingest } from '../../functions/ingest/ingest.ts';
 import { Secrets } from '../../functions/ingest/secrets.ts';
 

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { clock, stopwatch } from '../../functions/clock.ts';
 import { eventOf } from '../../functions/events/event.ts';
 import { instantOf } from '../../functions/heron/instant.ts';
-import { takeOverRequests } from '../../functions/http.ts';
+import { takeOverRequests } from '../../functions/http/takeover.ts';
 import { query } from '../../functions/query/query.ts';
 import { FirestoreStore } from '../../functions/store/firestore.ts';
 import { MemoryStore } from '../../functions/store/memory.ts';

@@ -1,5 +1,8 @@
 import { http } from '@google-cloud/functions-framework';
-import { answer, drainOnSignals, guarded, takeOverRequests } from '../../functions/http.ts';
+import { answer } from '../../functions/http/answer.ts';
+import { drainOnSignals } from '../../functions/http/draining.ts';
+import { guarded } from '../../functions/http/handler.ts';
+import { takeOverRequests } from '../../functions/http/takeover.ts';
 import { cloudLog } from '../../functions/log.ts';
 
 /** A function that fails where nobody catches it: in a callback, a promise that is not awaited, or on closing. */

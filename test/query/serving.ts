@@ -1,7 +1,7 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { expect } from 'vitest';
-import { takeOverRequests } from '../../functions/http.ts';
+import { takeOverRequests } from '../../functions/http/takeover.ts';
 import { problemsPage } from '../../functions/query/problem.ts';
 import { type QueryDependencies, query } from '../../functions/query/query.ts';
 import { expectDocumented } from './openapi.ts';
