@@ -1,13 +1,13 @@
 import type { ServerResponse } from 'node:http';
 
 /** How long a client that was answered early may go on sending before its connection is cut. */
-const LINGER_MS = 1_000;
+const LINGER_MS = 3_000;
 /** Heron's first retry comes a minute after a failure. */
 const RETRY_AFTER = { 'Retry-After': '60' };
 
 /**
  * Answers. Where the request is still being sent, the answer is all there at once, but is ended only when the rest has
- * come and been thrown away, or a second later: ending it may cut the connection, and a client that reads only after it
+ * come and been thrown away, or three seconds later: ending it may cut the connection, and a client that reads only after it
  * has sent everything would never see the answer (nginx's lingering close).
  */
 export function answer(
