@@ -69,6 +69,8 @@ const FILES: Readonly<Record<string, () => Asset>> = {
 const loaded = new Map<string, Asset>();
 
 /** The file at a path, read when it is first asked for; undefined where there is none. */
+export function asset(path: '/'): Asset;
+export function asset(path: string): Asset | undefined;
 export function asset(path: string): Asset | undefined {
   const known = loaded.get(path);
   if (known !== undefined || !Object.hasOwn(FILES, path)) return known;

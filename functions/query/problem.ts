@@ -17,14 +17,26 @@ export const PROBLEMS = {
 
 export type ProblemType = keyof typeof PROBLEMS;
 
+export type ProblemOptions = {
+  readonly headers?: Readonly<Record<string, string>>;
+  /** What the problem's JSON has beside what every problem's has. */
+  readonly members?: Readonly<Record<string, unknown>>;
+};
+
 /** An answer that is no success: becomes an RFC 9457 problem. */
 export class Problem extends Error {
   readonly type: ProblemType;
   readonly headers: Readonly<Record<string, string>>;
-  constructor(type: ProblemType, detail: string = PROBLEMS[type][2], headers: Readonly<Record<string, string>> = {}) {
+  readonly members: Readonly<Record<string, unknown>>;
+  constructor(
+    type: ProblemType,
+    detail: string = PROBLEMS[type][2],
+    { headers = {}, members = {} }: ProblemOptions = {},
+  ) {
     super(detail);
     this.type = type;
     this.headers = headers;
+    this.members = members;
   }
 }
 

@@ -1,14 +1,13 @@
 import type { Clock } from '../clock.ts';
 import { instantOf, rfc3339 } from '../heron/instant.ts';
-import { STATUSES } from '../heron/status.ts';
+import { STATUSES, type Status } from '../heron/status.ts';
 import { isHeronTopic } from '../heron/topics.ts';
-import type { JsonObject } from '../heron/webhook.ts';
 import { pool } from '../pool.ts';
 import type { Store, TopicInLog } from '../store/store.ts';
+import { HOURS, type StatsAnswer } from './answers.ts';
 
 const CACHED_MS = 30_000;
 const HOUR_MS = 3_600_000;
-const HOURS = 24;
 /** A transaction writes an event up to half a minute after the time that it gives it; then an hour's count is final. */
 const SETTLED_MS = 120_000;
 const AT_ONCE = 32;
@@ -25,14 +24,14 @@ export class Stats {
   readonly #clock: Clock;
   /** Counts of hours that no event can be added to any more, by topic and hour. */
   readonly #settled = new Map<string, number>();
-  #cached: { readonly at: number; readonly stats: Promise<JsonObject> } | null = null;
+  #cached: { readonly at: number; readonly stats: Promise<StatsAnswer> } | null = null;
 
   constructor(store: Store, clock: Clock) {
     this.#store = store;
     this.#clock = clock;
   }
 
-  read(): Promise<JsonObject> {
+  read(): Promise<StatsAnswer> {
     const now = Date.parse(this.#clock());
     if (this.#cached === null || now - this.#cached.at >= CACHED_MS) {
       const cached = { at: now, stats: this.#count(now) };
@@ -44,7 +43,7 @@ export class Stats {
     return this.#cached.stats;
   }
 
-  async #count(now: number): Promise<JsonObject> {
+  async #count(now: number): Promise<StatsAnswer> {
     const thisHour = Math.floor(now / HOUR_MS) * HOUR_MS;
     const hours = Array.from({ length: HOURS }, (_, i) => thisHour - (HOURS - 1 - i) * HOUR_MS);
     const [endUsers, topics] = await Promise.all([this.#endUsers(), this.#store.topics()]);
@@ -66,7 +65,7 @@ export class Stats {
     };
   }
 
-  async #endUsers(): Promise<JsonObject> {
+  async #endUsers(): Promise<StatsAnswer['end_users']> {
     const [total = 0, review_required = 0, ...counts] = await pool(
       [{}, { review_required: true } as const, ...STATUSES.map((status) => ({ status }))],
       AT_ONCE,
@@ -74,7 +73,10 @@ export class Stats {
     );
     // Counted one after another: what changed meanwhile may be counted twice.
     const other = Math.max(0, total - sum(counts));
-    const by_status = Object.fromEntries(STATUSES.map((status, i) => [status, counts[i] ?? 0]));
+    const by_status = Object.fromEntries(STATUSES.map((status, i) => [status, counts[i] ?? 0])) as Record<
+      Status,
+      number
+    >;
     return { total, review_required, by_status: { ...by_status, other } };
   }
 

@@ -1,3 +1,4 @@
+import { type IncomingMessage, request } from 'node:http';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import { stopwatch } from '../../functions/clock.ts';
 import { eventOf } from '../../functions/events/event.ts';
@@ -282,4 +283,34 @@ describe('whatever else is asked', () => {
     expect(answer.headers.get('retry-after')).toBe('5');
     expect(answer.text + lines.join()).not.toContain('secret of the store');
   });
+});
+
+describe('a file of the page', () => {
+  it.each([
+    ['gzip, br', 'gzip'],
+    ['br;q=1, GZIP;q=0.5', 'gzip'],
+    ['*', 'gzip'],
+    ['gzip;q=0', null],
+    ['gzip; q=0.000, *', null],
+    ['*;q=0', null],
+    ['identity', null],
+    ['', null],
+  ])('asked for with Accept-Encoding %j comes as %s', async (accepted, coding) => {
+    const headers = { 'Accept-Encoding': accepted };
+    const { hostname, port } = new URL(base);
+    const response = await new Promise<IncomingMessage>((resolve, reject) =>
+      request({ hostname, port, path: '/', headers }, resolve).once('error', reject).end(),
+    );
+    response.resume();
+    expect(response.headers['content-encoding'] ?? null).toBe(coding);
+    expect(response.headers.vary).toBe('Accept-Encoding');
+  });
+});
+
+it('an address is the same however its characters are encoded', async () => {
+  const batch = { method: 'POST', body: '{"ids":[]}' };
+  expect(await get('/end-users%3AbatchGet', batch)).toMatchObject({ status: 200, json: { results: [] } });
+  const answer = await get('/end-users%3AbatchGet');
+  expectProblem(answer, 405);
+  expect(answer.headers.get('allow')).toBe('POST');
 });

@@ -1,0 +1,178 @@
+import { BATCH, END_USER, END_USER_PAGE, EVENT, EVENT_PAGE, STATS } from './answers.ts';
+import type { Parameter } from './parameters.ts';
+import type { ProblemType } from './problem.ts';
+import { described, type Schema, TEXT, TIME } from './schema.ts';
+
+/** An answer that is no problem: JSON of a schema, or something else, by its media type. */
+export type AnswerOf = { readonly description: string } & ({ readonly json: Schema } | { readonly media: string });
+
+export type Call = {
+  readonly method: 'GET' | 'POST';
+  /** Its `{names}` are parameters, percent-encoded. */
+  readonly path: string;
+  readonly summary: string;
+  readonly parameters: Readonly<Record<string, Parameter>>;
+  /** Of a request's JSON. */
+  readonly body?: Schema;
+  readonly answers: Readonly<Partial<Record<200 | 202, AnswerOf>>>;
+  /** Beside those that any call may have. */
+  readonly problems: readonly ProblemType[];
+};
+
+const ID = described(TEXT, 'A heron_id (`eus_…`), or your own end_user_id, percent-encoded.');
+const EVENT_ID = described(TEXT, 'Lower-case hex SHA-256 of the event’s body.');
+const PAGE = {
+  page_size: { type: 'integer', minimum: 1, maximum: 200, default: 50, description: 'How many at most.' },
+  page_token: described(TEXT, '`next_page_token` of the page before.'),
+} as const;
+
+export const MAX_IDS = 500;
+
+/** Every call there is: routing, what is taken, the handlers' types and the OpenAPI document come from this table. */
+export const CALLS = {
+  listEndUsers: {
+    method: 'GET',
+    path: '/end-users',
+    summary: 'End users, newest change first; or all that share a customer’s id',
+    parameters: {
+      end_user_id: described(TEXT, 'All end users with this customer’s id, at most 100; not with other parameters.'),
+      status: described(TEXT, 'Only those of this status.'),
+      review_required: { const: true, description: 'Only those whose review is still required; not with status.' },
+      ...PAGE,
+    },
+    answers: {
+      200: {
+        description:
+          'A page of end users, by last_event_at, newest first. While end users change during paging: none is shown twice, each that does not change is shown once, and one that changes may be left out of later pages, as it then stands before the first.',
+        json: END_USER_PAGE,
+      },
+    },
+    problems: [],
+  },
+  batchGetEndUsers: {
+    method: 'POST',
+    path: '/end-users:batchGet',
+    summary: 'Up to 500 ids at once',
+    parameters: {},
+    body: {
+      type: 'object',
+      additionalProperties: false,
+      required: ['ids'],
+      properties: { ids: { type: 'array', maxItems: MAX_IDS, items: TEXT } },
+    },
+    answers: {
+      200: {
+        description: 'For each id, in order, its end users: none, one, or several that share a customer’s id.',
+        json: BATCH,
+      },
+    },
+    problems: ['body-too-slow', 'body-too-large'],
+  },
+  getEndUser: {
+    method: 'GET',
+    path: '/end-users/{id}',
+    summary: 'Where an end user stands, at once or as soon as it stands somewhere',
+    parameters: {
+      id: ID,
+      wait_for: {
+        type: 'array',
+        minItems: 1,
+        maxItems: 20,
+        items: TEXT,
+        description:
+          'Statuses, with commas between them: answer as soon as the status is one of them. The end user need not exist yet.',
+      },
+      after: described(TIME, 'Only where status_at is later than this.'),
+      timeout: {
+        type: 'integer',
+        minimum: 0,
+        // Cloud Run's load balancers and many clients give up at 60 s.
+        maximum: 55,
+        default: 25,
+        description: 'Seconds to wait at most. A process that is stopped answers earlier.',
+      },
+    },
+    answers: {
+      200: { description: 'The state.', json: END_USER },
+      202: { description: 'The time is out: the state so far.', json: END_USER },
+    },
+    problems: ['end-user-unknown', 'end-user-ambiguous'],
+  },
+  listEndUserEvents: {
+    method: 'GET',
+    path: '/end-users/{id}/events',
+    summary: 'An end user’s history, newest first',
+    parameters: { id: ID, ...PAGE },
+    answers: { 200: { description: 'A page of its events.', json: EVENT_PAGE } },
+    problems: ['end-user-unknown', 'end-user-ambiguous'],
+  },
+  getEvent: {
+    method: 'GET',
+    path: '/events/{event_id}',
+    summary: 'One event',
+    parameters: { event_id: EVENT_ID },
+    answers: { 200: { description: 'The event.', json: EVENT } },
+    problems: ['event-unknown'],
+  },
+  getEventBody: {
+    method: 'GET',
+    path: '/events/{event_id}/body',
+    summary: 'The body of an event, byte for byte',
+    parameters: { event_id: EVENT_ID },
+    answers: { 200: { description: 'The body.', media: 'application/octet-stream' } },
+    problems: ['event-unknown'],
+  },
+  getStats: {
+    method: 'GET',
+    path: '/stats',
+    summary: 'Counts, at most 30 s old',
+    parameters: {},
+    answers: {
+      200: {
+        description: 'Counts of end users now, and of events recorded in this and the 23 hours before.',
+        json: STATS,
+      },
+    },
+    problems: [],
+  },
+  getStream: {
+    method: 'GET',
+    path: '/stream',
+    summary: 'State changes as they happen: server-sent events',
+    parameters: {},
+    answers: {
+      200: {
+        description:
+          '`event: end_user` has a state as data; changes of one end user within 200 ms may come as one. `event: refetch` comes first, and where some changes may have been missed: read again what you show. A comment comes every 15 s.',
+        media: 'text/event-stream',
+      },
+    },
+    problems: [],
+  },
+  getOpenapi: {
+    method: 'GET',
+    path: '/openapi.json',
+    summary: 'This document',
+    parameters: {},
+    answers: { 200: { description: 'OpenAPI 3.1.', json: { type: 'object' } } },
+    problems: [],
+  },
+  getProblems: {
+    method: 'GET',
+    path: '/problems',
+    summary: 'What each type of problem means',
+    parameters: {},
+    answers: { 200: { description: 'A page for people.', media: 'text/html' } },
+    problems: [],
+  },
+  getPage: {
+    method: 'GET',
+    path: '/',
+    summary: 'The page for people',
+    parameters: {},
+    answers: { 200: { description: 'A page.', media: 'text/html' } },
+    problems: [],
+  },
+} as const satisfies Readonly<Record<string, Call>>;
+
+export type CallName = keyof typeof CALLS;
