@@ -1,14 +1,8 @@
 import { isUtf8 } from 'node:buffer';
 import type { Publisher, Subscriber } from '../bus/bus.ts';
-import {
-  type DeadLetter,
-  discardDeadLetters,
-  type Outcome,
-  redriveDeadLetters,
-  type Tour,
-  type Toured,
-  visitDeadLetters,
-} from '../bus/dead-letters.ts';
+import type { DeadLetter } from '../bus/dead-letter.ts';
+import { type Tour, type Toured, visitDeadLetters } from '../bus/dead-letter-tour.ts';
+import { discardDeadLetters, type Outcome, redriveDeadLetters } from '../bus/redrive.ts';
 import { deadLetterTopic } from '../bus/topology.ts';
 import { type BusConfig, busConfig } from '../config.ts';
 import { CODE, codeOf } from '../grpc.ts';

@@ -1,6 +1,6 @@
 import { userInfo } from 'node:os';
 import { PubSub } from '@google-cloud/pubsub';
-import { visitDeadLetters } from '../bus/dead-letters.ts';
+import { visitDeadLetters } from '../bus/dead-letter-tour.ts';
 import { GoogleSubscriber } from '../bus/google-subscriber.ts';
 import { deadLetterTopic } from '../bus/topology.ts';
 import { type BusConfig, busConfig } from '../config.ts';

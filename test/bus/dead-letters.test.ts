@@ -1,18 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import type { Publisher, Pulled, Subscriber } from '../../functions/bus/bus.ts';
-import {
-  type DeadLetter,
-  discardDeadLetters,
-  type Outcome,
-  redriveDeadLetters,
-  type Tour,
-  toDeadLetter,
-  visitDeadLetters,
-} from '../../functions/bus/dead-letters.ts';
+import { type DeadLetter, toDeadLetter } from '../../functions/bus/dead-letter.ts';
+import { type Tour, visitDeadLetters } from '../../functions/bus/dead-letter-tour.ts';
 import { GooglePublisher } from '../../functions/bus/google.ts';
 import { GoogleSubscriber } from '../../functions/bus/google-subscriber.ts';
 import { MemoryBus } from '../../functions/bus/memory.ts';
 import { provision } from '../../functions/bus/provision.ts';
+import { discardDeadLetters, type Outcome, redriveDeadLetters } from '../../functions/bus/redrive.ts';
 import type { Topology } from '../../functions/bus/topology.ts';
 import type { Message } from '../../functions/events/message.ts';
 import { toMessage } from '../../functions/events/message.ts';

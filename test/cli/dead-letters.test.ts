@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { toDeadLetter } from '../../functions/bus/dead-letters.ts';
+import { toDeadLetter } from '../../functions/bus/dead-letter.ts';
 import { GooglePublisher } from '../../functions/bus/google.ts';
 import { GoogleSubscriber } from '../../functions/bus/google-subscriber.ts';
 import { provision } from '../../functions/bus/provision.ts';
