@@ -1,14 +1,14 @@
 import { fitsPubSub, MAX_MESSAGE_BYTES, type Publisher, TopicNotFound } from '../bus/bus.ts';
 import { UNROUTED } from '../bus/topology.ts';
 import type { Clock, Stopwatch } from '../clock.ts';
-import { eventOf } from '../events/event.ts';
-import { toMessage } from '../events/message.ts';
+import { eventOf, type HeronEvent } from '../events/event.ts';
+import { type Message, toMessage } from '../events/message.ts';
 import { isSignatureShaped, SIGNATURE_HEADER, verify } from '../heron/signature.ts';
-import { isHeronTopic } from '../heron/topics.ts';
 import { answer, answerProblem, answerUnavailable } from '../http/answer.ts';
 import { readBody } from '../http/body.ts';
 import type { Handler } from '../http/handler.ts';
 import { describe, type Log, type LogFields, type Severity, traceOf } from '../log.ts';
+import { type Destination, destinationOf, unrouted } from './destination.ts';
 import type { Secrets } from './secrets.ts';
 
 export type IngestDependencies = {
@@ -90,6 +90,21 @@ export function ingest({ publisher, secrets, log, clock, stopwatch, projectId }:
       answerProblem(response, status, title, detail, { headers });
     };
 
+    /** @returns where it was published in the end: where its own topic is missing, to `unrouted`. */
+    const publish = async (event: HeronEvent, message: Message): Promise<Destination> => {
+      const destination = destinationOf(event);
+      try {
+        await publisher.publish(destination.topic, message, left());
+        return destination;
+      } catch (error) {
+        if (!(error instanceof TopicNotFound) || destination.topic === UNROUTED) throw error;
+        const advice = "Apply the Terraform module: it makes a topic for each of Heron's.";
+        log('ERROR', `${error.message} ${advice}`, { ...idsOf(event), outcome: 'topic_missing', trace });
+        await publisher.publish(UNROUTED, message, left());
+        return unrouted('its topic does not exist');
+      }
+    };
+
     if (request.method !== 'POST') return refuse(NOT_POST);
     if (request.headers['content-encoding'] !== undefined) return refuse(ENCODED);
     const signature = request.headers[SIGNATURE_HEADER];
@@ -112,30 +127,15 @@ export function ingest({ publisher, secrets, log, clock, stopwatch, projectId }:
     if (!(await secrets.some((known) => verify(bytes, signature, known)))) return refuse(UNAUTHORIZED);
 
     const event = eventOf(bytes, received_at);
-    const { topic, event_id, heron_id, undocumented } = event;
-    const ids = { topic, event_id, heron_id, bytes: bytes.byteLength };
+    const ids = idsOf(event);
     const message = toMessage(event);
     if (!fitsPubSub(message)) return refuse(TOO_LARGE, ids);
 
-    const published = (severity: Severity, text: string, outcome: string) => {
-      done(severity, text, { ...ids, outcome, http_status: 200 });
-      answer(response, 200);
-    };
-    let why = undocumented ?? (topic !== null && isHeronTopic(topic) ? null : 'Heron does not document the topic');
     try {
-      if (why === null && topic !== null) {
-        try {
-          await publisher.publish(topic, message, left());
-          return published('INFO', 'published', 'published');
-        } catch (error) {
-          if (!(error instanceof TopicNotFound)) throw error;
-          why = 'its topic does not exist';
-          const advice = "Apply the Terraform module: it makes a topic for each of Heron's.";
-          log('ERROR', `${error.message} ${advice}`, { ...ids, outcome: 'topic_missing', trace });
-        }
-      }
-      await publisher.publish(UNROUTED, message, left());
-      published('WARNING', `published to ${UNROUTED}: ${why}`, 'unrouted');
+      const { topic, why } = await publish(event, message);
+      if (why === null) done('INFO', 'published', { ...ids, outcome: 'published', http_status: 200 });
+      else done('WARNING', `published to ${topic}: ${why}`, { ...ids, outcome: 'unrouted', http_status: 200 });
+      answer(response, 200);
     } catch (error) {
       done('ERROR', 'The event could not be made durable. Heron sends it again.', {
         ...ids,
@@ -146,4 +146,8 @@ export function ingest({ publisher, secrets, log, clock, stopwatch, projectId }:
       answerUnavailable(response, 'The event could not be made durable. Send it again later.');
     }
   };
+}
+
+function idsOf({ topic, event_id, heron_id, body }: HeronEvent): LogFields {
+  return { topic, event_id, heron_id, bytes: body.byteLength };
 }
