@@ -1,14 +1,21 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type DocumentData, FieldValue, type Firestore, Timestamp, type Transaction } from '@google-cloud/firestore';
+import {
+  type DocumentData,
+  type DocumentReference,
+  FieldValue,
+  type Firestore,
+  Timestamp,
+  type Transaction,
+} from '@google-cloud/firestore';
 import type { Clock } from '../clock.ts';
 import type { StoreConfig } from '../config.ts';
 import { codeOf } from '../grpc.ts';
-import type { Instant } from '../heron/instant.ts';
 import { isHeronId } from '../heron/webhook.ts';
+import { foldLog } from './append.ts';
 import { Connection } from './connection.ts';
-import { endUserDocument, endUserReference, foldLog, isTombstone } from './firestore.ts';
+import { checkpointDocument, endUserDocuments, isForgotten, stateDocument } from './documents.ts';
 import { QUERIES } from './queries.ts';
-import { toInstant, toTimestamp } from './timestamp.ts';
+import { toInstant } from './timestamp.ts';
 import { type Checkpoint, differencesOf, type Recomputed, type Tombstone, type Upkeep } from './upkeep.ts';
 
 /** A long history takes its time, and nobody waits as Pub/Sub does. */
@@ -39,25 +46,26 @@ export class FirestoreUpkeep implements Upkeep {
 
   async forget(heronId: string, by: string) {
     return this.#connection.write(async (db, transaction) => {
-      const before = (await transaction.get(endUserReference(db, heronId))).data();
-      if (isTombstone(before)) return { tombstone: toTombstone(before), was: 'tombstone' as const };
+      const document = endUserDocuments(db).doc(heronId);
+      const before = (await transaction.get(document)).data();
+      if (before?.kind === 'forgotten') return { tombstone: before.tombstone, was: 'tombstone' as const };
       const tombstone: Tombstone = { at: this.#now(), by, events: 0 };
-      transaction.set(endUserReference(db, heronId), { forgotten: { ...tombstone, at: toTimestamp(tombstone.at) } });
+      transaction.set(document, { kind: 'forgotten', tombstone });
       return { tombstone, was: before === undefined ? null : ('state' as const) };
     });
   }
 
   async tombstone(heronId: string): Promise<Tombstone | null> {
     if (!isHeronId(heronId)) return null;
-    const data = (await this.#connection.call((db) => endUserReference(db, heronId).get())).data();
-    return isTombstone(data) ? toTombstone(data) : null;
+    const stored = (await this.#connection.call((db) => endUserDocuments(db).doc(heronId).get())).data();
+    return stored?.kind === 'forgotten' ? stored.tombstone : null;
   }
 
   /** No append writes behind a tombstone: what a query does not find any more is gone for good. */
   async erase(heronId: string) {
     return this.#connection.write(async (db, transaction) => {
-      const tombstone = await transaction.get(endUserReference(db, heronId));
-      if (!isTombstone(tombstone.data())) throw new Error(`${heronId} is not forgotten: nothing more was erased.`);
+      const tombstone = await transaction.get(endUserDocuments(db).doc(heronId));
+      if (!isForgotten(tombstone.data())) throw new Error(`${heronId} is not forgotten: nothing more was erased.`);
       // Across all events, by a field of their own: those of events that were never recorded are found no other way.
       const chunks = QUERIES.bodies(db, heronId).limit(ERASED_A_COMMIT).select();
       const found = await transaction.get(chunks);
@@ -80,11 +88,11 @@ export class FirestoreUpkeep implements Upkeep {
       left = events + bodies > 0;
     }
     return this.#connection.write(async (db, transaction) => {
-      const found = await transaction.get(endUserReference(db, heronId));
-      const data = found.data();
-      if (!isTombstone(data)) return null;
+      const found = await transaction.get(endUserDocuments(db).doc(heronId));
+      const stored = found.data();
+      if (stored?.kind !== 'forgotten') return null;
       transaction.delete(found.ref);
-      return toTombstone(data);
+      return stored.tombstone;
     });
   }
 
@@ -140,7 +148,7 @@ export class FirestoreUpkeep implements Upkeep {
     );
     if (right === null || !apply) return recomputed;
     return this.#connection.write(async (db, transaction) => {
-      const { ref, updateTime: since } = await transaction.get(endUserReference(db, heronId));
+      const { ref, updateTime: since } = await transaction.get(rawEndUser(db, heronId));
       if (since?.valueOf() !== updateTime?.valueOf()) return null;
       transaction.set(ref, right);
       return recomputed;
@@ -151,23 +159,18 @@ export class FirestoreUpkeep implements Upkeep {
   async #recomputeLocked(heronId: string, apply: boolean): Promise<Recomputed> {
     return this.#connection.write(async (db, transaction) => {
       const { recomputed, right } = await compare(db, transaction, heronId);
-      if (right !== null && apply) transaction.set(endUserReference(db, heronId), right);
+      if (right !== null && apply) transaction.set(rawEndUser(db, heronId), right);
       return recomputed;
     });
   }
 
   async checkpoint(): Promise<Checkpoint | null> {
-    const data = (await this.#connection.call((db) => checkpointReference(db).get())).data();
-    if (data === undefined) return null;
-    const { cursor, started_at, fold_version, tally } = data;
-    return { cursor, started_at: toInstant(started_at) as Instant, fold_version, tally };
+    return (await this.#connection.call((db) => checkpointDocument(db).get())).data() ?? null;
   }
 
   async saveCheckpoint(checkpoint: Checkpoint | null): Promise<void> {
     await this.#connection.call<unknown>((db) =>
-      checkpoint === null
-        ? checkpointReference(db).delete()
-        : checkpointReference(db).set({ ...checkpoint, started_at: toTimestamp(checkpoint.started_at) }),
+      checkpoint === null ? checkpointDocument(db).delete() : checkpointDocument(db).set(checkpoint),
     );
   }
 
@@ -178,24 +181,25 @@ export class FirestoreUpkeep implements Upkeep {
 
 /** @returns also the right document, where the one that is there is not, and when that was written. */
 async function compare(db: Firestore, transaction: Transaction, heronId: string): Promise<Comparison> {
-  const snapshot = await transaction.get(endUserReference(db, heronId));
+  const snapshot = await transaction.get(rawEndUser(db, heronId));
   const { updateTime } = snapshot;
   const stored = snapshot.data();
-  if (isTombstone(stored)) return { recomputed: { outcome: 'forgotten' }, right: null, updateTime };
+  if (stored?.forgotten !== undefined) return { recomputed: { outcome: 'forgotten' }, right: null, updateTime };
   const computed = await foldLog(db, transaction, heronId);
   if (computed === null) {
     const outcome = stored === undefined ? 'unknown' : 'without_events';
     return { recomputed: { outcome }, right: null, updateTime };
   }
-  const right = endUserDocument(computed);
+  const right = { ...stateDocument(computed), changed_at: FieldValue.serverTimestamp() };
   const differences = differencesOf(stored === undefined ? null : content(stored), content(right));
   if (differences.length === 0) return { recomputed: { outcome: 'right' }, right: null, updateTime };
   const fewerEvents = Number(stored?.event_count) > computed.event_count;
   return { recomputed: { outcome: 'different', differences, fewerEvents }, right, updateTime };
 }
 
-function checkpointReference(db: Firestore) {
-  return db.collection('upkeep').doc('rebuild');
+/** As it is stored, whatever that may be: it is what may be wrong. */
+function rawEndUser(db: Firestore, heronId: string): DocumentReference {
+  return db.collection('end_users').doc(heronId);
 }
 
 /** The first end user in the log behind one and before another. */
@@ -220,8 +224,4 @@ function plain(data: DocumentData): DocumentData {
 
 function isMap(value: unknown): value is DocumentData {
   return typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype;
-}
-
-function toTombstone({ forgotten: { at, by, events } }: { readonly forgotten: DocumentData }): Tombstone {
-  return { at: toInstant(at) as Instant, by, events };
 }

@@ -93,7 +93,7 @@ export const MAX_INLINE_BYTES = 32 * 1024;
 export const MAX_SAME_ID = 100;
 /** Heron documents 44. */
 export const MAX_TOPICS = 200;
-/** More end users than this changed at once are a change of any. */
+/** Where more end users than this change at once, a watch cannot tell which. */
 export const MAX_CHANGES = 100;
 
 /** Cuts a page out of events in order, of which there may be more than the page takes. */

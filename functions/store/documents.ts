@@ -1,0 +1,159 @@
+import {
+  type CollectionReference,
+  type DocumentReference,
+  FieldValue,
+  type Firestore,
+  type FirestoreDataConverter,
+  type QueryDocumentSnapshot,
+  type Timestamp,
+} from '@google-cloud/firestore';
+import type { EndUser, Keys } from '../events/end-user.ts';
+import type { Instant } from '../heron/instant.ts';
+import type { JsonObject } from '../heron/webhook.ts';
+import type { LoggedEvent } from './store.ts';
+import { toInstant, toTimestamp } from './timestamp.ts';
+import type { Checkpoint, Tombstone } from './upkeep.ts';
+
+/** An event as its document keeps it. */
+export type StoredEvent = LoggedEvent & {
+  /** When Firestore's TTL may delete it; null where the log keeps events for ever. */
+  readonly expires_at: Instant | null;
+};
+
+/** What the document of an end user holds: its state, or after its erasure a tombstone. */
+export type Stored =
+  | { readonly kind: 'state'; readonly endUser: EndUser }
+  | { readonly kind: 'forgotten'; readonly tombstone: Tombstone };
+
+type EventDocument = {
+  topic: string | null;
+  created: Timestamp | null;
+  received_at: Timestamp;
+  recorded_at: Timestamp;
+  heron_id: string | null;
+  end_user_id: string | null;
+  status: string | null;
+  bytes: number;
+  body: Uint8Array | null;
+  expires_at?: Timestamp;
+};
+
+type StateDocument = {
+  heron_id: string;
+  end_user_id: string | null;
+  status: string | null;
+  status_at: Timestamp | null;
+  review_required: boolean;
+  first_event_at: Timestamp;
+  last_event_at: Timestamp;
+  last_event: { id: string; topic: string | null; created: Timestamp };
+  event_count: number;
+  /** As JSON text: as a map Firestore would refuse some keys, and depth over 20. */
+  meta: string | null;
+  fold: { version: number; keys: Keys };
+  /** What changes are watched by. */
+  changed_at: Timestamp;
+};
+
+type TombstoneDocument = { forgotten: { at: Timestamp; by: string; events: number } };
+
+type EndUserDocument = StateDocument | TombstoneDocument;
+
+type CheckpointDocument = Omit<Checkpoint, 'started_at'> & { readonly started_at: Timestamp };
+
+export function eventDocuments(db: Firestore): CollectionReference<StoredEvent, EventDocument> {
+  return db.collection('events').withConverter(EVENT);
+}
+
+export function endUserDocuments(db: Firestore): CollectionReference<Stored, EndUserDocument> {
+  return db.collection('end_users').withConverter(END_USER);
+}
+
+export function checkpointDocument(db: Firestore): DocumentReference<Checkpoint, CheckpointDocument> {
+  return db.collection('upkeep').withConverter(CHECKPOINT).doc('rebuild');
+}
+
+export function isForgotten(stored: Stored | StoredEvent | undefined): boolean {
+  return stored !== undefined && 'kind' in stored && stored.kind === 'forgotten';
+}
+
+/** When a state was written, of a document that holds one. */
+export function changedAt(snapshot: QueryDocumentSnapshot<Stored, EndUserDocument>): Timestamp {
+  return snapshot.get('changed_at') as Timestamp;
+}
+
+/** One of another fold may lack what is read here: it is shown as far as it goes. */
+function endUserOf({ changed_at, last_event, meta, ...state }: StateDocument): EndUser {
+  return {
+    ...state,
+    status_at: toInstant(state.status_at ?? null),
+    first_event_at: toInstant(state.first_event_at ?? null),
+    last_event_at: toInstant(state.last_event_at ?? null),
+    last_event: last_event && { ...last_event, created: toInstant(last_event.created ?? null) },
+    meta: meta ? (JSON.parse(meta) as JsonObject) : null,
+  };
+}
+
+/** A state as its document holds it, but for when it was written. */
+export function stateDocument(endUser: EndUser): Omit<StateDocument, 'changed_at'> {
+  const { status_at, first_event_at, last_event_at, last_event, meta, ...state } = endUser;
+  return {
+    ...state,
+    status_at: toTimestamp(status_at),
+    first_event_at: toTimestamp(first_event_at),
+    last_event_at: toTimestamp(last_event_at),
+    last_event: { ...last_event, created: toTimestamp(last_event.created) },
+    meta: meta === null ? null : JSON.stringify(meta),
+  };
+}
+
+const EVENT: FirestoreDataConverter<StoredEvent, EventDocument> = {
+  toFirestore({ event_id, created, received_at, recorded_at, expires_at, ...event }: StoredEvent) {
+    return {
+      ...event,
+      created: toTimestamp(created),
+      received_at: toTimestamp(received_at),
+      recorded_at: toTimestamp(recorded_at),
+      ...(expires_at === null ? {} : { expires_at: toTimestamp(expires_at) }),
+    };
+  },
+  fromFirestore(snapshot) {
+    const { created, received_at, recorded_at, expires_at, ...event } = snapshot.data() as EventDocument;
+    return {
+      ...event,
+      event_id: snapshot.id,
+      created: toInstant(created),
+      received_at: toInstant(received_at),
+      recorded_at: toInstant(recorded_at),
+      expires_at: toInstant(expires_at ?? null),
+    };
+  },
+};
+
+const END_USER: FirestoreDataConverter<Stored, EndUserDocument> = {
+  toFirestore(stored: Stored) {
+    if (stored.kind === 'forgotten') {
+      const { at, ...tombstone } = stored.tombstone;
+      return { forgotten: { ...tombstone, at: toTimestamp(at) } };
+    }
+    return { ...stateDocument(stored.endUser), changed_at: FieldValue.serverTimestamp() };
+  },
+  fromFirestore(snapshot) {
+    const data = snapshot.data() as EndUserDocument;
+    if ('forgotten' in data) {
+      const { at, ...tombstone } = data.forgotten;
+      return { kind: 'forgotten', tombstone: { ...tombstone, at: toInstant(at) } };
+    }
+    return { kind: 'state', endUser: endUserOf(data) };
+  },
+};
+
+const CHECKPOINT: FirestoreDataConverter<Checkpoint, CheckpointDocument> = {
+  toFirestore({ started_at, ...checkpoint }: Checkpoint) {
+    return { ...checkpoint, started_at: toTimestamp(started_at) };
+  },
+  fromFirestore(snapshot) {
+    const { started_at, ...checkpoint } = snapshot.data() as CheckpointDocument;
+    return { ...checkpoint, started_at: toInstant(started_at) };
+  },
+};

@@ -1,0 +1,19 @@
+import { epoch, type Instant, instantOfEpoch } from '../heron/instant.ts';
+
+const DAY_SECONDS = 86_400;
+/** TTL deletes within a day or so, each document at its own time: no event may outlive its body. */
+const BODY_GRACE_DAYS = 3;
+
+/** When Firestore's TTL may delete what is recorded now; null where the log keeps events for ever. */
+export function expiry(
+  recordedAt: Instant,
+  retentionDays: number | null,
+): { readonly event: Instant | null; readonly body: Instant | null } {
+  if (retentionDays === null) return { event: null, body: null };
+  return { event: inDays(recordedAt, retentionDays), body: inDays(recordedAt, retentionDays + BODY_GRACE_DAYS) };
+}
+
+function inDays(instant: Instant, days: number): Instant {
+  const { seconds, microseconds } = epoch(instant);
+  return instantOfEpoch(seconds + days * DAY_SECONDS, microseconds);
+}
