@@ -8,8 +8,8 @@ import { FirestoreStore } from '../../functions/store/firestore.ts';
 import { FirestoreUpkeep } from '../../functions/store/firestore-upkeep.ts';
 import { hasFirestore, newProject } from '../emulators.ts';
 import { proxyTo } from '../proxy.ts';
-import { NOW, windows } from './contract.ts';
 import { endUserEvent, event, foldOf, logged, persistently, sized } from './given.ts';
+import { NOW, windows } from './sides.ts';
 
 describe.skipIf(!hasFirestore)('in Firestore', () => {
   const open = () => {
