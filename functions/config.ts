@@ -5,7 +5,8 @@ export class ConfigError extends Error {
   override readonly name = 'ConfigError';
 }
 
-type Env = Readonly<Record<string, string | undefined>>;
+/** The environment of a process. */
+export type Env = Readonly<Record<string, string | undefined>>;
 
 /** Where the shared secrets come from, with those that were there at the start. */
 export type SecretSource = {

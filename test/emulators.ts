@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { inject } from 'vitest';
-import { EMULATOR_VARIABLE } from '../functions/cli/emulators.ts';
+import { EMULATOR_VARIABLE } from '../functions/local/emulators.ts';
 
 const emulators = inject('emulators');
 

@@ -1,5 +1,5 @@
 import type { TestProject } from 'vitest/node';
-import { EMULATOR_VARIABLE, type EmulatorName, findEmulator, startEmulator } from '../functions/cli/emulators.ts';
+import { EMULATOR_VARIABLE, type EmulatorName, findEmulator, startEmulator } from '../functions/local/emulators.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {

@@ -4,12 +4,11 @@ import type { DeadLetter } from '../bus/dead-letter.ts';
 import { type Tour, type Toured, visitDeadLetters } from '../bus/dead-letter-tour.ts';
 import { discardDeadLetters, type Outcome, redriveDeadLetters } from '../bus/redrive.ts';
 import { deadLetterTopic } from '../bus/topology.ts';
-import { type BusConfig, busConfig } from '../config.ts';
+import { type BusConfig, busConfig, type Env } from '../config.ts';
 import { CODE, codeOf } from '../grpc.ts';
 import { rfc3339 } from '../heron/instant.ts';
-import { CommandFailed, note, print, progress, styled } from './output.ts';
-
-type Env = Readonly<Record<string, string | undefined>>;
+import { CommandFailed, reasonOf } from './failure.ts';
+import { counted, note, print, progress, styled } from './output.ts';
 
 export type DeadLetterOptions = {
   readonly subscriber: string;
@@ -82,7 +81,6 @@ async function settling(
     const error = failure === undefined ? null : reasonOf(failure);
     outcomes.push({ facts, error });
     if (json) return;
-    progress('');
     const what = [facts.id, facts.topic, facts.event_id].filter((part) => part !== null).map(visible);
     print(`${error === null ? styled('green', done) : styled('red', `not ${done}`)}  ${what.join('  ')}`);
     if (error !== null) print(`  ${visible(error)}`);
@@ -146,15 +144,6 @@ function failureOf(error: unknown, { projectId, topicPrefix }: BusConfig, name: 
       `${projectId} has no subscription ${topicPrefix}${deadLetterTopic(name)}: check --project, --subscriber and TOPIC_PREFIX.`,
     );
   return new CommandFailed(`Pub/Sub: ${reasonOf(error)}`);
-}
-
-function reasonOf(error: unknown): string {
-  const { details, message } = error as { details?: unknown; message?: unknown };
-  return (
-    String(details || message || error)
-      .split('\n', 1)[0]
-      ?.trim() ?? ''
-  );
 }
 
 function exitCode({ missing, incomplete }: Toured, failed: readonly unknown[]): number {
@@ -225,5 +214,5 @@ function visible(text: string): string {
 }
 
 function count(letters: number): string {
-  return `${letters.toLocaleString('en')} dead letter${letters === 1 ? '' : 's'}`;
+  return counted(letters, 'dead letter');
 }

@@ -1,31 +1,12 @@
 import { createServer } from 'node:net';
-import { secretSource } from '../config.ts';
+import { type Env, secretSource } from '../config.ts';
 import { sign } from '../heron/signature.ts';
-import { type Emulator, type EmulatorName, findEmulator } from './emulators.ts';
-import { CommandFailed, note, print, styled } from './output.ts';
-
-type Env = Readonly<Record<string, string | undefined>>;
+import { run } from '../local/run.ts';
+import { NotStarted, type RunOptions } from '../local/running.ts';
+import { CommandFailed } from './failure.ts';
+import { note, print, styled } from './output.ts';
 
 export type DevOptions = { readonly port: number; readonly json: boolean };
-
-/** Everything that runs, by either way of running it. */
-export type Running = {
-  /** In words, for people. */
-  readonly backing: string;
-  stop(): Promise<void>;
-  /** Resolves, with why, when it cannot go on. */
-  readonly failed: Promise<string>;
-};
-
-export type RunOptions = {
-  readonly env: Env;
-  readonly webhookPort: number;
-  readonly queryPort: number;
-  /** A line of a function's log. */
-  readonly onLog: (line: string) => void;
-  /** Something a person should know meanwhile. */
-  readonly onNote: (line: string) => void;
-};
 
 /** Runs it all on this machine until it is interrupted. */
 export async function dev({ port, json }: DevOptions, environment: Env): Promise<number> {
@@ -50,7 +31,9 @@ export async function dev({ port, json }: DevOptions, environment: Env): Promise
     onLog: json ? print : (line) => print(readable(line)),
     onNote: note,
   };
-  const running = await run(options, stopping);
+  const running = await run(options, stopping).catch((error) => {
+    throw error instanceof NotStarted ? new CommandFailed(error.message) : error;
+  });
   if (running === null) process.exit(0); // interrupted while it started: nothing is worth waiting for
 
   const webhook = `http://localhost:${webhookPort}/`;
@@ -62,19 +45,6 @@ export async function dev({ port, json }: DevOptions, environment: Env): Promise
   await running.stop();
   if (failure !== undefined) throw new CommandFailed(failure);
   return 0;
-}
-
-async function run(options: RunOptions, stopping: Promise<undefined>): Promise<Running | null> {
-  const found: Readonly<Record<EmulatorName, Emulator>> = {
-    'Pub/Sub': findEmulator('Pub/Sub', options.env),
-    Firestore: findEmulator('Firestore', options.env),
-  };
-  const missing = Object.entries(found).flatMap(([name, emulator]) =>
-    emulator.kind === 'missing' ? [`${name}'s emulator: ${emulator.why}`] : [],
-  );
-  if (missing.length === 0) return (await import('./processes.ts')).runProcesses(found, options, stopping);
-  for (const why of missing) options.onNote(`Running in memory, without ${why}.`);
-  return (await import('./in-memory.ts')).runInMemory(options);
 }
 
 /** Resolves when a person or the system wants it to stop. */

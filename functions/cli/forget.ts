@@ -3,13 +3,14 @@ import { PubSub } from '@google-cloud/pubsub';
 import { visitDeadLetters } from '../bus/dead-letter-tour.ts';
 import { GoogleSubscriber } from '../bus/google-subscriber.ts';
 import { deadLetterTopic } from '../bus/topology.ts';
-import { type BusConfig, busConfig } from '../config.ts';
+import { type BusConfig, busConfig, type Env } from '../config.ts';
 import { eventOf } from '../events/event.ts';
 import { instantOf, rfc3339 } from '../heron/instant.ts';
 import { isHeronId } from '../heron/webhook.ts';
 import type { Tombstone, Upkeep } from '../store/upkeep.ts';
-import { CommandFailed, note, print, progress, styled } from './output.ts';
-import { counted, type Env, envOf, isOutage, reasonOf, withUpkeep } from './upkeep.ts';
+import { CommandFailed, isOutage, reasonOf } from './failure.ts';
+import { counted, note, print, progress, styled } from './output.ts';
+import { envOf, withUpkeep } from './upkeep.ts';
 
 export type ForgetOptions = {
   readonly by?: string;

@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { ConfigError } from '../config.ts';
-import { CommandFailed, note, styled } from './output.ts';
+import { CommandFailed } from './failure.ts';
+import { note, styled } from './output.ts';
 
 /** Each command loads its own modules when it runs: help and typing errors are answered at once. */
 const program = new Command('heron')

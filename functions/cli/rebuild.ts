@@ -1,9 +1,12 @@
 import { clock } from '../clock.ts';
+import type { Env } from '../config.ts';
 import { FOLD_VERSION } from '../events/end-user.ts';
 import { type Instant, rfc3339 } from '../heron/instant.ts';
+import { pool } from '../pool.ts';
 import type { Checkpoint, Difference, Recomputed, Upkeep } from '../store/upkeep.ts';
-import { CommandFailed, note, print, progress, styled } from './output.ts';
-import { counted, type Env, envOf, isOutage, reasonOf, withUpkeep } from './upkeep.ts';
+import { CommandFailed, isOutage, reasonOf } from './failure.ts';
+import { counted, note, print, progressBar, styled } from './output.ts';
+import { envOf, withUpkeep } from './upkeep.ts';
 
 export type RebuildOptions = {
   readonly endUser?: string;
@@ -84,7 +87,7 @@ async function rebuildAll(upkeep: Upkeep, { dryRun, concurrency, restart }: Rebu
   if (resumed) note(`Going on behind ${cursor}, where the one begun at ${rfc3339(startedAt)} was cut off.`);
 
   const examples: Example[] = [];
-  const show = meter(await upkeep.countEndUsers(cursor));
+  const bar = progressBar(await upkeep.countEndUsers(cursor), 'end users');
   const work = async (heronId: string) => {
     try {
       const recomputed = await upkeep.recompute(heronId, !dryRun);
@@ -93,22 +96,21 @@ async function rebuildAll(upkeep: Upkeep, { dryRun, concurrency, restart }: Rebu
         examples.push({ heron_id: heronId, differences: recomputed.differences });
     } catch (error) {
       if (isOutage(error)) throw error;
-      progress('');
       note(`${heronId} could not be recomputed: ${reasonOf(error)}.`);
       tally = { ...tally, failed: tally.failed + 1 };
     }
-    show();
+    bar.tick();
   };
   try {
     do {
       const { ids, next } = await upkeep.endUsers(cursor, WINDOW);
-      await inParallel(ids, concurrency, work);
+      await pool(ids, concurrency, work);
       cursor = next;
       const checkpoint = cursor && { cursor, started_at: startedAt, fold_version: FOLD_VERSION, tally };
       if (!dryRun) await upkeep.saveCheckpoint(checkpoint || null);
     } while (cursor !== null);
   } finally {
-    progress('');
+    bar.stop();
   }
   return { tally, examples, startedAt };
 }
@@ -123,41 +125,6 @@ function added(tally: Tally, recomputed: Recomputed): Tally {
   const { outcome } = recomputed;
   const fewer = recomputed.outcome === 'different' && recomputed.fewerEvents;
   return { ...tally, [outcome]: tally[outcome] + 1, fewer_events: tally.fewer_events + (fewer ? 1 : 0) };
-}
-
-/** Where one fails no other is begun, and those that were are waited for. */
-async function inParallel<T>(items: readonly T[], limit: number, work: (item: T) => Promise<void>): Promise<void> {
-  const queue = [...items];
-  const worker = async () => {
-    for (let item = queue.shift(); item !== undefined; item = queue.shift()) await work(item);
-  };
-  const stopping = (error: unknown) => {
-    queue.length = 0;
-    throw error;
-  };
-  const ended = await Promise.allSettled(Array.from({ length: limit }, () => worker().catch(stopping)));
-  for (const each of ended) if (each.status === 'rejected') throw each.reason;
-}
-
-/** A bar, the rate and the time left, for each end user that is done. */
-function meter(total: number): () => void {
-  const started = performance.now();
-  let done = 0;
-  return () => {
-    done++;
-    const part = Math.min(1, done / Math.max(total, 1));
-    const rate = done / ((performance.now() - started) / 1000);
-    const left = Math.max(0, total - done) / rate;
-    const bar = '█'.repeat(Math.round(part * 20)).padEnd(20, '░');
-    const numbers = `${done.toLocaleString('en')} of ${Math.max(total, done).toLocaleString('en')} end users`;
-    progress(`${bar} ${Math.floor(part * 100)}%  ${numbers}  ${rate.toFixed(0)}/s  ${duration(left)} left`);
-  };
-}
-
-function duration(seconds: number): string {
-  const whole = Math.ceil(seconds);
-  const minutes = String(Math.floor(whole / 60) % 60).padStart(2, '0');
-  return `${Math.floor(whole / 3600)}:${minutes}:${String(whole % 60).padStart(2, '0')}`;
 }
 
 function summary(tally: Tally, endUsers: number, dryRun: boolean, milliseconds: number): string {

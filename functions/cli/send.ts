@@ -1,10 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import { parseSecrets } from '../config.ts';
+import { sampleWebhook } from '../heron/sample.ts';
 import { sign } from '../heron/signature.ts';
 import { isHeronTopic } from '../heron/topics.ts';
 import { pool } from '../pool.ts';
-import { CommandFailed, note, print, progress, styled, unreachable } from './output.ts';
-import { sampleWebhook } from './sample.ts';
+import { CommandFailed, unreachable } from './failure.ts';
+import { note, print, progressBar, styled } from './output.ts';
 
 export type SendOptions = {
   readonly endUser: string;
@@ -31,13 +32,12 @@ export async function send(topic: string | undefined, options: SendOptions): Pro
   const started = Date.now();
   const bodyOf = (n: number) => file ?? Buffer.from(JSON.stringify(sampleWebhook(topic ?? '', endUser, started, n)));
 
-  let done = 0;
+  const bar = count > 1 ? progressBar(count, 'webhooks') : null;
   const sent = await pool([...Array(count).keys()], CONCURRENCY, async (n) => {
     const status = await post(url, bodyOf(n), secret);
-    if (count > 1) progress(`${++done} of ${count} sent`);
+    bar?.tick();
     return status;
-  });
-  progress('');
+  }).finally(() => bar?.stop());
 
   const statuses: Record<string, number> = {};
   for (const status of sent) statuses[status] = (statuses[status] ?? 0) + 1;

@@ -1,4 +1,5 @@
-import { CommandFailed, print, styled, unreachable } from './output.ts';
+import { CommandFailed, unreachable } from './failure.ts';
+import { print, styled } from './output.ts';
 
 /** Asks the query API where an end user stands. Resolves with the exit code: 1 where it is unknown. */
 export async function status(id: string, { url, json }: { url: string; json: boolean }): Promise<number> {

@@ -1,11 +1,8 @@
 import { clock } from '../clock.ts';
-import { storeConfig } from '../config.ts';
-import { codeOf } from '../grpc.ts';
+import { type Env, storeConfig } from '../config.ts';
 import { FirestoreUpkeep } from '../store/firestore-upkeep.ts';
 import type { Upkeep } from '../store/upkeep.ts';
-import { CommandFailed } from './output.ts';
-
-export type Env = Readonly<Record<string, string | undefined>>;
+import { CommandFailed, isOutage, reasonOf } from './failure.ts';
 
 /** The environment, with the project that the command line names. */
 export function envOf(env: Env, project: string | undefined): Env {
@@ -24,19 +21,4 @@ export async function withUpkeep<T>(env: Env, work: (upkeep: Upkeep) => Promise<
   } finally {
     await upkeep.close();
   }
-}
-
-/** Whether Google refused or could not be reached, whatever was asked. */
-export function isOutage(error: unknown): boolean {
-  return codeOf(error) !== undefined;
-}
-
-export function reasonOf(error: unknown): string {
-  const { details, message } = error as { details?: unknown; message?: unknown };
-  const [line = ''] = String(details || message || error).split('\n', 1);
-  return line.replace(/\.$/, '');
-}
-
-export function counted(count: number, what: string): string {
-  return `${count.toLocaleString('en')} ${what}${count === 1 ? '' : 's'}`;
 }

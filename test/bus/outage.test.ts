@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { GooglePublisher } from '../../functions/bus/google.ts';
 import { GoogleSubscriber } from '../../functions/bus/google-subscriber.ts';
 import { provision } from '../../functions/bus/provision.ts';
-import { findEmulator, type Started, startEmulator } from '../../functions/cli/emulators.ts';
+import { findEmulator, type Started, startEmulator } from '../../functions/local/emulators.ts';
 import { hasPubSub, newProject } from '../emulators.ts';
 import { proxyTo, type TcpProxy } from '../proxy.ts';
 

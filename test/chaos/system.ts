@@ -11,7 +11,7 @@ import {
   findEmulator,
   freePort,
   startEmulator,
-} from '../../functions/cli/emulators.ts';
+} from '../../functions/local/emulators.ts';
 import { proxyTo, type TcpProxy } from '../proxy.ts';
 import { SECRET } from './webhooks.ts';
 

@@ -4,11 +4,11 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { freePort } from '../../functions/cli/emulators.ts';
-import { sampleWebhook } from '../../functions/cli/sample.ts';
+import { sampleWebhook } from '../../functions/heron/sample.ts';
 import { verify } from '../../functions/heron/signature.ts';
 import { HERON_TOPICS } from '../../functions/heron/topics.ts';
 import { parseWebhook } from '../../functions/heron/webhook.ts';
+import { freePort } from '../../functions/local/emulators.ts';
 import { heron } from '../end-to-end/local.ts';
 
 type Received = {

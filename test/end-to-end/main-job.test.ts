@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { findEmulator } from '../../functions/cli/emulators.ts';
 import { eventId } from '../../functions/events/event.ts';
+import { findEmulator } from '../../functions/local/emulators.ts';
 import vectors from '../heron/vectors.json' with { type: 'json' };
 import { heron, type Local, startLocal, withInstalledEmulators, withoutEmulators } from './local.ts';
 

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { freePort } from '../../functions/cli/emulators.ts';
+import { freePort } from '../../functions/local/emulators.ts';
 import { until } from './wire.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));

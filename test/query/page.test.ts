@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { sampleWebhook } from '../../functions/cli/sample.ts';
+import { sampleWebhook } from '../../functions/heron/sample.ts';
 import { sign } from '../../functions/heron/signature.ts';
 import { type Local, startLocal, withoutEmulators } from '../end-to-end/local.ts';
 import { chromiumPath, launch, violations } from './browser.ts';

@@ -13,7 +13,7 @@ import { cloudLog } from '../log.ts';
 import { PROJECTOR, projector } from '../projector/projector.ts';
 import { query } from '../query/query.ts';
 import { MemoryStore } from '../store/memory.ts';
-import type { Running, RunOptions } from './dev.ts';
+import type { Running, RunOptions } from './running.ts';
 
 /** All functions in this process, each on the framework's own server, over the in-memory twins. */
 export async function runInMemory({ env, webhookPort, queryPort, onLog }: RunOptions): Promise<Running> {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { statusMeantBy } from '../heron/status.ts';
-import { isHeronId, type JsonObject } from '../heron/webhook.ts';
+import { statusMeantBy } from './status.ts';
+import { isHeronId, type JsonObject } from './webhook.ts';
 
 /**
  * A made-up webhook in the documented shape.

@@ -3,8 +3,7 @@ import { existsSync, readdirSync, realpathSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { delimiter, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-
-type Env = Readonly<Record<string, string | undefined>>;
+import type { Env } from '../config.ts';
 
 export type EmulatorName = 'Pub/Sub' | 'Firestore';
 

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { findEmulator, startEmulator } from '../../functions/cli/emulators.ts';
+import { findEmulator, startEmulator } from '../../functions/local/emulators.ts';
 
 type Machine = { readonly sdk?: 'without emulators' | 'with emulators'; readonly java?: 'working' | 'a stub' };
 

@@ -10,12 +10,11 @@ import { topology } from '../bus/topology.ts';
 import { clock } from '../clock.ts';
 import { busConfig } from '../config.ts';
 import { eventOf } from '../events/event.ts';
+import { sampleWebhook } from '../heron/sample.ts';
 import { PROJECTOR } from '../projector/projector.ts';
 import { FirestoreStore } from '../store/firestore.ts';
-import type { Running, RunOptions } from './dev.ts';
 import { answers, EMULATOR_VARIABLE, type Emulator, type EmulatorName, freePort, startEmulator } from './emulators.ts';
-import { CommandFailed } from './output.ts';
-import { sampleWebhook } from './sample.ts';
+import { NotStarted, type Running, type RunOptions } from './running.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 const FRAMEWORK = join(dirname(createRequire(import.meta.url).resolve('@google-cloud/functions-framework')), 'main.js');
@@ -57,7 +56,7 @@ export async function runProcesses(
     switch (found.kind) {
       case 'running':
         if (await answers(`http://${found.host}/`)) return found.host;
-        throw new CommandFailed(
+        throw new NotStarted(
           `${found.variable} is ${found.host}, where nothing answers: start that emulator, or unset the variable.`,
         );
       case 'installed': {
@@ -76,7 +75,7 @@ export async function runProcesses(
         return host;
       }
       case 'missing':
-        throw new CommandFailed(`The ${name} emulator is missing: ${found.why}.`);
+        throw new NotStarted(`The ${name} emulator is missing: ${found.why}.`);
       default:
         return found satisfies never;
     }
@@ -104,8 +103,8 @@ export async function runProcesses(
         if (!stopped) fail(`${target} ended (${signal ?? `code ${code}`}), and with it everything.`);
       });
       for (const deadline = Date.now() + READY_MS; !(await accepts(port)); await sleep(20)) {
-        if (Date.now() > deadline) throw new CommandFailed(`${target} did not answer within ${READY_MS / 1000} s.`);
-        if (child.exitCode !== null || child.signalCode !== null) throw new CommandFailed(`${target} did not start.`);
+        if (Date.now() > deadline) throw new NotStarted(`${target} did not answer within ${READY_MS / 1000} s.`);
+        if (child.exitCode !== null || child.signalCode !== null) throw new NotStarted(`${target} did not start.`);
         if (stopped) return;
       }
     };
@@ -125,8 +124,8 @@ export async function runProcesses(
     if (backing !== undefined) return { backing, failed, stop };
   } catch (error) {
     await stop();
-    if (error instanceof CommandFailed) throw error;
-    throw new CommandFailed(error instanceof Error ? error.message : String(error));
+    if (error instanceof NotStarted) throw error;
+    throw new NotStarted(error instanceof Error ? error.message : String(error));
   }
   await stop();
   return null;
