@@ -2,8 +2,7 @@ import { parseArgs } from 'node:util';
 import { http } from '@google-cloud/functions-framework';
 import { ConfigError } from './config.ts';
 import { drainOnSignals } from './http/draining.ts';
-import { guarded } from './http/handler.ts';
-import { takeOverRequests } from './http/takeover.ts';
+import { takeOverRequests } from './http/server.ts';
 import { cloudLog } from './log.ts';
 
 /**
@@ -23,9 +22,9 @@ const start = {
 if (Object.hasOwn(start, target)) {
   try {
     const { handler, close } = await start[target as keyof typeof start]();
-    takeOverRequests();
+    takeOverRequests(handler, log);
     drainOnSignals(log, close);
-    http(target, guarded(handler, log));
+    http(target, handler);
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     log('CRITICAL', error.message, { outcome: 'not_started' });

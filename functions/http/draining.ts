@@ -3,7 +3,7 @@ import { Server as NetServer } from 'node:net';
 import { setImmediate as immediate, setTimeout as sleep } from 'node:timers/promises';
 import { describe, type Log } from '../log.ts';
 import { answerUnavailable } from './answer.ts';
-import { inFlight, servers, stop } from './takeover.ts';
+import { inFlight, servers, stop } from './server.ts';
 
 /** Cloud Run kills a process 10 s after SIGTERM. */
 const DRAIN_MS = 8_000;

@@ -6,7 +6,7 @@ import { type Message, toMessage } from '../events/message.ts';
 import { isSignatureShaped, SIGNATURE_HEADER, verify } from '../heron/signature.ts';
 import { answer, answerProblem, answerUnavailable } from '../http/answer.ts';
 import { readBody } from '../http/body.ts';
-import type { Handler } from '../http/handler.ts';
+import type { Handler } from '../http/server.ts';
 import { describe, type Log, type LogFields, type Severity, traceOf } from '../log.ts';
 import { type Destination, destinationOf, unrouted } from './destination.ts';
 import type { Secrets } from './secrets.ts';
@@ -113,7 +113,7 @@ export function ingest({ publisher, secrets, log, clock, stopwatch, projectId }:
     const body = await readBody(request, MAX_MESSAGE_BYTES, BODY_MS);
     switch (body.kind) {
       case 'too_large':
-        return refuse(TOO_LARGE, { bytes: body.bytes });
+        return refuse(TOO_LARGE, { bytes: body.announced ?? body.start.byteLength });
       case 'timed_out':
         return refuse(TIMED_OUT);
       case 'client_left':

@@ -1,12 +1,10 @@
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { http } from '@google-cloud/functions-framework';
-import { getTestServer } from '@google-cloud/functions-framework/testing';
 import { MemoryBus } from '../bus/memory.ts';
 import { topology } from '../bus/topology.ts';
 import { clock, stopwatch } from '../clock.ts';
 import { projectId, secretSource } from '../config.ts';
-import { takeOverRequests } from '../http/takeover.ts';
+import { serverOf } from '../http/server.ts';
 import { ingest } from '../ingest/ingest.ts';
 import { Secrets } from '../ingest/secrets.ts';
 import { cloudLog } from '../log.ts';
@@ -15,7 +13,7 @@ import { query } from '../query/query.ts';
 import { MemoryStore } from '../store/memory.ts';
 import type { Running, RunOptions } from './running.ts';
 
-/** All functions in this process, each on the framework's own server, over the in-memory twins. */
+/** All functions in this process, each on a server of its own, over the in-memory twins. */
 export async function runInMemory({ env, webhookPort, queryPort, onLog }: RunOptions): Promise<Running> {
   const project = projectId(env);
   const log = (name: string) => cloudLog(name, (line) => onLog(line.trimEnd()));
@@ -23,12 +21,11 @@ export async function runInMemory({ env, webhookPort, queryPort, onLog }: RunOpt
   const store = new MemoryStore(clock);
   const secrets = new Secrets(secretSource(env), log('ingest'), stopwatch);
 
-  takeOverRequests();
-  http('ingest', ingest({ publisher, secrets, log: log('ingest'), clock, stopwatch, projectId: project }));
-  http(PROJECTOR, projector({ publisher, store, log: log(PROJECTOR), stopwatch, projectId: project }));
-  http('query', query({ store, log: log('query'), clock, stopwatch, projectId: project }));
-
-  const servers = [getTestServer('ingest'), getTestServer('query'), getTestServer(PROJECTOR)];
+  const servers = [
+    serverOf(ingest({ publisher, secrets, log: log('ingest'), clock, stopwatch, projectId: project }), log('ingest')),
+    serverOf(query({ store, log: log('query'), clock, stopwatch, projectId: project }), log('query')),
+    serverOf(projector({ publisher, store, log: log(PROJECTOR), stopwatch, projectId: project }), log(PROJECTOR)),
+  ];
   const [, , projectorPort] = await Promise.all([
     listen(servers[0], webhookPort),
     listen(servers[1], queryPort),

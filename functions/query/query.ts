@@ -50,7 +50,7 @@ export function query({
     getPage: () => ({ asset: asset('/') }),
   };
 
-  return async (request: IncomingMessage & { originalUrl?: string }, response: ServerResponse): Promise<void> => {
+  return async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const arrived = stopwatch();
     try {
       send(request, response, await reply(handlers, request, response));
@@ -64,13 +64,9 @@ export function query({
   };
 }
 
-async function reply(
-  handlers: Handlers,
-  request: IncomingMessage & { originalUrl?: string },
-  response: ServerResponse,
-): Promise<Reply> {
-  const { method = 'GET', url = '/', originalUrl = url } = request;
-  const [path = '', query = ''] = originalUrl.split(/\?(.*)/s);
+async function reply(handlers: Handlers, request: IncomingMessage, response: ServerResponse): Promise<Reply> {
+  const { method = 'GET', url = '/' } = request;
+  const [path = '', query = ''] = url.split(/\?(.*)/s);
   const file = ['GET', 'HEAD'].includes(method) ? asset(path) : undefined;
   if (file !== undefined) return { asset: file };
   const { name, fromPath } = route(method, path);

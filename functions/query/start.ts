@@ -1,6 +1,6 @@
 import { clock, stopwatch } from '../clock.ts';
 import { storeConfig } from '../config.ts';
-import { stopping } from '../http/takeover.ts';
+import { stopping } from '../http/server.ts';
 import type { Log } from '../log.ts';
 import { FirestoreStore } from '../store/firestore.ts';
 import { query } from './query.ts';

@@ -14,7 +14,7 @@ import { clock, stopwatch } from '../../functions/clock.ts';
 import { sampleWebhook } from '../../functions/heron/sample.ts';
 import { sign } from '../../functions/heron/signature.ts';
 import { answer } from '../../functions/http/answer.ts';
-import { takeOverRequests } from '../../functions/http/takeover.ts';
+import { serverOf } from '../../functions/http/server.ts';
 import { ingest } from '../../functions/ingest/ingest.ts';
 import { Secrets } from '../../functions/ingest/secrets.ts';
 
@@ -27,8 +27,7 @@ const log = () => {};
 const publisher = { publish: async () => '1', close: async () => {} };
 const secrets = new Secrets({ secrets: [SECRET] }, log, stopwatch);
 
-async function serve(name: string): Promise<{ server: Server; port: number }> {
-  const server = getTestServer(name);
+async function serve(server: Server): Promise<{ server: Server; port: number }> {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return { server, port: (server.address() as AddressInfo).port };
 }
@@ -61,12 +60,9 @@ async function measure(port: number): Promise<{ cpu: number; wall: number }> {
   return { cpu: (user + system) / REQUESTS, wall: (took * 1_000) / REQUESTS };
 }
 
-takeOverRequests();
-http('floor', (incoming, response) => {
-  incoming.resume().on('end', () => answer(response, 200));
-});
-http('ingest', ingest({ publisher, secrets, log, clock, stopwatch, projectId: 'bench' }));
-const [floor, ours] = [await serve('floor'), await serve('ingest')];
+http('floor', (_, response) => answer(response, 200));
+const handler = ingest({ publisher, secrets, log, clock, stopwatch, projectId: 'bench' });
+const [floor, ours] = [await serve(getTestServer('floor')), await serve(serverOf(handler, log))];
 
 for (const { port } of [floor, ours]) await measure(port); // warm
 const ratios: { cpu: number; wall: number }[] = [];

@@ -1,12 +1,12 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { createServer, get } from 'node:http';
+import { get } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { clock, stopwatch } from '../../functions/clock.ts';
 import { eventOf } from '../../functions/events/event.ts';
 import { instantOf } from '../../functions/heron/instant.ts';
-import { takeOverRequests } from '../../functions/http/takeover.ts';
+import { serverOf } from '../../functions/http/server.ts';
 import { query } from '../../functions/query/query.ts';
 import { FirestoreStore } from '../../functions/store/firestore.ts';
 import { MemoryStore } from '../../functions/store/memory.ts';
@@ -35,9 +35,8 @@ async function bench(): Promise<void> {
 }
 
 async function measure(name: string, store: Store, waiters: number, endUsers: number): Promise<void> {
-  takeOverRequests();
   const handler = query({ store, log: () => {}, clock, stopwatch, projectId: 'bench' });
-  const server = createServer((request, response) => void handler(request, response));
+  const server = serverOf(handler, () => {});
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;

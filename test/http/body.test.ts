@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { PassThrough } from 'node:stream';
 import { describe, expect } from 'vitest';
-import { type Body, readBody } from '../../functions/http/body.ts';
+import { type Body, readBody, readChunks } from '../../functions/http/body.ts';
 import { test } from '../ingest/served.ts';
 
 describe('a body', () => {
@@ -25,12 +25,17 @@ describe('a body', () => {
   });
 
   test('of a byte more than is allowed is too large, announced or not', async () => {
-    expect(await readBody(incoming({ 'content-length': '11' }), 10, 1_000)).toEqual({ kind: 'too_large', bytes: 11 });
+    const announced = await readBody(incoming({ 'content-length': '11' }), 10, 1_000);
+    expect(announced).toEqual({ kind: 'too_large', announced: 11, start: Buffer.alloc(0) });
     const request = incoming();
     const reading = readBody(request, 10, 1_000);
     request.write('1234567890');
     request.write('1');
-    expect(await reading).toEqual({ kind: 'too_large', bytes: 11 });
+    expect(await reading).toEqual({ kind: 'too_large', announced: null, start: Buffer.from('12345678901') });
+    const rest: Buffer[] = [];
+    const reader = readChunks(request, 10, 1_000, (chunk) => rest.push(chunk));
+    request.end('234');
+    expect([await reader, Buffer.concat(rest).toString()]).toEqual(['complete', '234']);
   });
 
   test('that does not end in time has timed out, and one whose client leaves is not complete', async () => {

@@ -104,6 +104,21 @@ describe.concurrent('on SIGTERM', () => {
     expect(dawdling.statuses).toEqual([408]);
   });
 
+  test('a request that arrives once it is draining is told so', async ({ onTestFinished }) => {
+    const args = ['--source=test/ingest/broken.ts'];
+    const process = await (await FunctionProcess.spawn('broken', {}, onTestFinished, args)).ready();
+    expect((await send(process.port)).body).toBe('false');
+    const fresh = new Wire(process.port);
+    await fresh.until(({ socket }) => !socket.connecting);
+    await send(process.port);
+    process.kill('SIGTERM');
+    await sleep(800);
+    fresh.write(head(['Content-Length: 0']));
+    await fresh.until(({ closed }) => closed);
+    expect(fresh.received).toMatch(/\r\n\r\ntrue$/);
+    expect(await process.exited).toBe(0);
+  });
+
   test('a connection that was taken is waited for until it is used', async ({ onTestFinished }) => {
     const ingest = await (await FunctionProcess.spawn('ingest', ENV, onTestFinished)).ready();
     await send(ingest.port);

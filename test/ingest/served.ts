@@ -1,15 +1,12 @@
 import type { AddressInfo } from 'node:net';
-import { http } from '@google-cloud/functions-framework';
-import { getTestServer } from '@google-cloud/functions-framework/testing';
 import { test as base, expect } from 'vitest';
 import { stopwatch } from '../../functions/clock.ts';
 import { instantOf } from '../../functions/heron/instant.ts';
 import { sign } from '../../functions/heron/signature.ts';
-import type { Handler } from '../../functions/http/handler.ts';
-import { takeOverRequests } from '../../functions/http/takeover.ts';
+import { type Handler, serverOf } from '../../functions/http/server.ts';
 import { ingest } from '../../functions/ingest/ingest.ts';
 import { Secrets } from '../../functions/ingest/secrets.ts';
-import { cloudLog } from '../../functions/log.ts';
+import { cloudLog, type Log } from '../../functions/log.ts';
 import { FakePublisher } from './fake-publisher.ts';
 
 export const SECRET = 'sec_of_the_tests';
@@ -37,12 +34,9 @@ export function signed(body: string | Uint8Array, secret = SECRET) {
 
 type AfterTest = (callback: () => void) => void;
 
-/** Serves a handler by the functions framework, as in production, until the test is over. */
-async function serve(handler: Handler, afterTest: AfterTest): Promise<number> {
-  takeOverRequests();
-  const name = `function-${Math.random().toString(36).slice(2)}`;
-  http(name, handler);
-  const server = getTestServer(name);
+/** Serves a handler until the test is over. */
+async function serve(handler: Handler, afterTest: AfterTest, log: Log = () => {}): Promise<number> {
+  const server = serverOf(handler, log);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   afterTest(() => {
     server.closeAllConnections();
@@ -74,9 +68,9 @@ async function serveIngest(secrets: readonly [string, ...string[]], afterTest: A
 
 /** `serve` serves a handler; `serveIngest` ingest, its log kept, in which nothing private may be afterwards. */
 export const test = base.extend<{
-  serve: (handler: Handler) => Promise<number>;
+  serve: (handler: Handler, log?: Log) => Promise<number>;
   serveIngest: (secrets?: readonly [string, ...string[]]) => ReturnType<typeof serveIngest>;
 }>({
-  serve: ({ onTestFinished }, use) => use((handler) => serve(handler, onTestFinished)),
+  serve: ({ onTestFinished }, use) => use((handler, log) => serve(handler, onTestFinished, log)),
   serveIngest: ({ onTestFinished }, use) => use((secrets = [SECRET]) => serveIngest(secrets, onTestFinished)),
 });

@@ -1,7 +1,7 @@
-import { createServer, type Server } from 'node:http';
+import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { expect } from 'vitest';
-import { takeOverRequests } from '../../functions/http/takeover.ts';
+import { serverOf } from '../../functions/http/server.ts';
 import { problemsPage } from '../../functions/query/problem.ts';
 import { type QueryDependencies, query } from '../../functions/query/query.ts';
 import { expectDocumented } from './openapi.ts';
@@ -10,9 +10,8 @@ const servers: Server[] = [];
 
 /** Serves query, and resolves with its address, without the last slash. */
 export async function serve(dependencies: Omit<QueryDependencies, 'projectId'>): Promise<string> {
-  takeOverRequests();
   const handler = query({ ...dependencies, projectId: 'test' });
-  const server = createServer((request, response) => void handler(request, response));
+  const server = serverOf(handler, () => {});
   servers.push(server);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
