@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
@@ -31,7 +31,8 @@ const PAGE_POLICY = [
 ].join('; ');
 
 const resolve = createRequire(import.meta.url).resolve;
-const own = (name: string) => readFileSync(join(import.meta.dirname, 'page', name), 'utf8');
+const PAGE = join(import.meta.dirname, 'page');
+const own = (name: string) => readFileSync(join(PAGE, name), 'utf8');
 const installed = (entry: string, file: string) => readFileSync(join(dirname(resolve(entry)), file), 'utf8');
 
 /** The libraries as they are installed, by what the page's modules import; uPlot's minified file is no module. */
@@ -56,10 +57,9 @@ const FILES: Readonly<Record<string, () => Asset>> = {
   '/assets/style.css': () => made(CSS, own('style.css')),
   '/assets/uplot.css': () => made(CSS, installed('uplot', 'uPlot.min.css')),
   ...Object.fromEntries(
-    ['app.js', 'model.js', 'plot.js', 'source.js'].map((name) => [
-      `/assets/${name}`,
-      () => made(JAVASCRIPT, linked(own(name))),
-    ]),
+    readdirSync(PAGE)
+      .filter((name) => name.endsWith('.js'))
+      .map((name) => [`/assets/${name}`, () => made(JAVASCRIPT, linked(own(name)))]),
   ),
   ...Object.fromEntries(
     Object.values(LIBRARIES).map(({ as, source }) => [`/assets/${as}`, () => made(JAVASCRIPT, linked(source()))]),

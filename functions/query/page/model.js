@@ -1,31 +1,25 @@
 // What the page decides, without a browser: routes, rows, words.
 
+/** @import { BatchAnswer, EndUserAnswer, EndUserPageAnswer, EventAnswer, EventPageAnswer, StatsAnswer } from '../answers.ts' */
+
 /**
- * @typedef {{
- *   heron_id: string, end_user_id: string | null, status: string | null, status_at: string | null,
- *   review_required: boolean, first_event_at: string, last_event_at: string,
- *   last_event: { id: string, topic: string | null, created: string },
- *   event_count: number, meta: Record<string, unknown> | null,
- * }} EndUser
+ * @typedef {EndUserAnswer} EndUser
+ * @typedef {EndUserPageAnswer} EndUserPage
+ * @typedef {EventAnswer} LoggedEvent
+ * @typedef {EventPageAnswer} EventPage
+ * @typedef {BatchAnswer} Batch
+ * @typedef {StatsAnswer} Stats
+ * @typedef {Stats['events']['topics'][number]} TopicCount
  * @typedef {{ status: string | null, review: boolean }} Filter
  * @typedef {{ view: 'overview' } | ({ view: 'list' } & Filter) | { view: 'find', id: string } | { view: 'one', id: string }
  *   | { view: 'nowhere' }} Route
- * @typedef {{ topic: string | null, total: number, by_hour: number[] }} TopicCount
- * @typedef {{ end_users: EndUser[], next_page_token: string | null }} EndUserPage
- * @typedef {{
- *   id: string, topic: string | null, created: string | null, recorded_at: string, status: string | null, bytes: number,
- * }} LoggedEvent
- * @typedef {{ events: LoggedEvent[], next_page_token: string | null }} EventPage
- * @typedef {{ results: { id: string, end_users: EndUser[] }[] }} Batch
- * @typedef {{
- *   end_users: { total: number, review_required: number, by_status: { [status: string]: number, failed: number, other: number } },
- *   events: { total: number, unrouted: number, hours: string[], topics: TopicCount[], last_recorded_at: string | null },
- *   computed_at: string,
- * }} Stats
  * @typedef {(listener: (endUser: EndUser) => void) => () => void} OnChange
  */
 
-export const STATUSES = ['new', 'ready', 'processed', 'review_requested', 'reviewed', 'failed'];
+export const STATUSES = /** @type {const} */ (['new', 'ready', 'processed', 'review_requested', 'reviewed', 'failed']);
+
+/** @param {string | null} status @returns {status is typeof STATUSES[number]} */
+export const isKnown = (status) => STATUSES.some((known) => known === status);
 
 /** @param {string} hash @returns {Route} */
 export function parseRoute(hash) {

@@ -1,9 +1,7 @@
-import htm from 'htm';
-import { h } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
 import uPlot from 'uplot';
+import { html } from './html.js';
 
-const html = htm.bind(h);
 const HEIGHT = 200;
 
 /** A canvas knows neither variables nor light-dark(): an element resolves them. @param {HTMLElement} place */
