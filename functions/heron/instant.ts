@@ -44,3 +44,9 @@ export function instantOfEpoch(seconds: number, microseconds: number): Instant {
   const whole = new Date(seconds * 1000).toISOString().slice(0, 19);
   return `${whole}.${String(microseconds).padStart(6, '0')}Z` as Instant;
 }
+
+/** Negative where `to` comes first. */
+export function microsecondsBetween(from: Instant, to: Instant): number {
+  const [a, b] = [epoch(from), epoch(to)];
+  return (b.seconds - a.seconds) * 1_000_000 + b.microseconds - a.microseconds;
+}

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
+import type { JsonObject } from './json.ts';
 import { statusMeantBy } from './status.ts';
-import { isHeronId, type JsonObject } from './webhook.ts';
+import { isHeronId } from './webhook.ts';
 
 /**
  * A made-up webhook in the documented shape.

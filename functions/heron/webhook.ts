@@ -1,8 +1,6 @@
 import { type Instant, parseInstant } from './instant.ts';
+import { compact, type JsonObject, type JsonText, type JsonValue } from './json.ts';
 import { statusMeantBy } from './status.ts';
-
-export type JsonValue = null | boolean | number | string | JsonValue[] | JsonObject;
-export type JsonObject = { [key: string]: JsonValue };
 
 /**
  * What a webhook's body says, each field by itself: Heron's bodies are signed before they are understood, so one that is
@@ -21,7 +19,7 @@ export type Webhook = {
   /** `data.status`, else the status that the topic implies. */
   status: string | null;
   /** The end user's metadata; at most 32 KiB as JSON, and 100 levels deep. */
-  meta: JsonObject | null;
+  meta: JsonText | null;
   /** Whether the body is JSON. */
   json: boolean;
   /** Why this is not the shape Heron documents, or null where it is. */
@@ -99,11 +97,10 @@ function isObject(value: JsonValue | undefined): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** As JSON gives it back: a number such as 1e400 is read as Infinity and written as null. State must survive storage. */
-function metadata(meta: JsonValue | undefined): JsonObject | null {
+function metadata(meta: JsonValue | undefined): JsonText | null {
   if (!isObject(meta) || !hasLevels(meta, MAX_META_LEVELS)) return null;
-  const json = JSON.stringify(meta);
-  return Buffer.byteLength(json) <= MAX_META_BYTES ? (JSON.parse(json) as JsonObject) : null;
+  const json = compact(JSON.stringify(meta));
+  return Buffer.byteLength(json) <= MAX_META_BYTES ? json : null;
 }
 
 /** Whether a value is nested at most so deep. */

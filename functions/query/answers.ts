@@ -17,12 +17,21 @@ import {
 const HERON_ID = { type: 'string', pattern: '^eus_[A-Za-z0-9_-]{1,64}$' } as const;
 const NEXT_PAGE = described({ type: ['string', 'null'] }, '`page_token` of the next page; null where there is none.');
 
+const ANNOUNCED = 'When a webhook last announced it, whatever the status is now.';
+
 export const END_USER = object({
   heron_id: HERON_ID,
   end_user_id: TEXT_OR_NONE,
   status: described(TEXT_OR_NONE, `${STATUSES.join(', ')}, or one that Heron adds later; null where no webhook said.`),
   status_at: TIME_OR_NONE,
-  review_required: described({ type: 'boolean' }, 'A review was required and none has happened since.'),
+  processed_at: described(TIME_OR_NONE, ANNOUNCED),
+  failed_at: described(TIME_OR_NONE, ANNOUNCED),
+  reviewed_at: described(TIME_OR_NONE, ANNOUNCED),
+  review_required: described({ type: 'boolean' }, 'A review was asked for and none has happened since.'),
+  failing: described(
+    { type: 'boolean' },
+    'A failure was told, and neither processing nor a review has succeeded since.',
+  ),
   first_event_at: TIME,
   last_event_at: TIME,
   last_event: object({ id: { type: 'string' }, topic: TEXT_OR_NONE, created: TIME }),

@@ -1,6 +1,6 @@
 import type { EndUser } from '../events/end-user.ts';
 import { type Instant, rfc3339 } from '../heron/instant.ts';
-import type { JsonObject } from '../heron/webhook.ts';
+import { type JsonObject, parseAsWritten } from '../heron/json.ts';
 import type { LoggedEvent } from '../store/store.ts';
 import type { EndUserAnswer, EventAnswer } from './answers.ts';
 
@@ -12,9 +12,13 @@ export function endUserAnswer({ fold, ...state }: EndUser): EndUserAnswer {
   return {
     ...state,
     status_at: timeOrNone(state.status_at),
+    processed_at: timeOrNone(state.processed_at),
+    failed_at: timeOrNone(state.failed_at),
+    reviewed_at: timeOrNone(state.reviewed_at),
     first_event_at: rfc3339(state.first_event_at),
     last_event_at: rfc3339(state.last_event_at),
     last_event: { ...state.last_event, created: rfc3339(state.last_event.created) },
+    meta: state.meta === null ? null : (parseAsWritten(state.meta) as JsonObject),
   };
 }
 
@@ -38,7 +42,7 @@ function timeOrNone(instant: Instant | null): string | null {
 function contents(body: Uint8Array | null): Pick<EventAnswer, 'data' | 'meta'> {
   if (body === null || depth(body) > MAX_DEPTH) return {};
   try {
-    const { data, meta } = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body)) as JsonObject;
+    const { data, meta } = parseAsWritten(new TextDecoder('utf-8', { fatal: true }).decode(body)) as JsonObject;
     return { ...(data === undefined ? {} : { data }), ...(meta === undefined ? {} : { meta }) };
   } catch {
     return {}; // not JSON

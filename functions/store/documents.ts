@@ -9,7 +9,7 @@ import {
 } from '@google-cloud/firestore';
 import type { EndUser, Keys } from '../events/end-user.ts';
 import type { Instant } from '../heron/instant.ts';
-import type { JsonObject } from '../heron/webhook.ts';
+import type { JsonText } from '../heron/json.ts';
 import type { LoggedEvent } from './store.ts';
 import { toInstant, toTimestamp } from './timestamp.ts';
 import type { Checkpoint, Tombstone } from './upkeep.ts';
@@ -43,13 +43,17 @@ type StateDocument = {
   end_user_id: string | null;
   status: string | null;
   status_at: Timestamp | null;
+  processed_at: Timestamp | null;
+  failed_at: Timestamp | null;
+  reviewed_at: Timestamp | null;
   review_required: boolean;
+  failing: boolean;
   first_event_at: Timestamp;
   last_event_at: Timestamp;
   last_event: { id: string; topic: string | null; created: Timestamp };
   event_count: number;
   /** As JSON text: as a map Firestore would refuse some keys, and depth over 20. */
-  meta: string | null;
+  meta: JsonText | null;
   fold: { version: number; keys: Keys };
   /** What changes are watched by. */
   changed_at: Timestamp;
@@ -83,27 +87,33 @@ export function changedAt(snapshot: QueryDocumentSnapshot<Stored, EndUserDocumen
 }
 
 /** One of another fold may lack what is read here: it is shown as far as it goes. */
-function endUserOf({ changed_at, last_event, meta, ...state }: StateDocument): EndUser {
+function endUserOf({ changed_at, last_event, ...state }: StateDocument): EndUser {
   return {
     ...state,
     status_at: toInstant(state.status_at ?? null),
+    processed_at: toInstant(state.processed_at ?? null),
+    failed_at: toInstant(state.failed_at ?? null),
+    reviewed_at: toInstant(state.reviewed_at ?? null),
+    failing: state.failing ?? false,
     first_event_at: toInstant(state.first_event_at ?? null),
     last_event_at: toInstant(state.last_event_at ?? null),
     last_event: last_event && { ...last_event, created: toInstant(last_event.created ?? null) },
-    meta: meta ? (JSON.parse(meta) as JsonObject) : null,
   };
 }
 
 /** A state as its document holds it, but for when it was written. */
 export function stateDocument(endUser: EndUser): Omit<StateDocument, 'changed_at'> {
-  const { status_at, first_event_at, last_event_at, last_event, meta, ...state } = endUser;
+  const { status_at, processed_at, failed_at, reviewed_at, first_event_at, last_event_at, last_event, ...state } =
+    endUser;
   return {
     ...state,
     status_at: toTimestamp(status_at),
+    processed_at: toTimestamp(processed_at),
+    failed_at: toTimestamp(failed_at),
+    reviewed_at: toTimestamp(reviewed_at),
     first_event_at: toTimestamp(first_event_at),
     last_event_at: toTimestamp(last_event_at),
     last_event: { ...last_event, created: toTimestamp(last_event.created) },
-    meta: meta === null ? null : JSON.stringify(meta),
   };
 }
 

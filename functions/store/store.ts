@@ -125,7 +125,7 @@ export function fold(state: EndUser | null, heronId: string, events: readonly He
     return events
       .filter(concernsEndUser)
       .filter((event) => event.heron_id === heronId)
-      .reduce(evolve, state);
+      .reduce<EndUser | null>((before, event) => evolve(before, event), state);
   } catch (cause) {
     throw new Unprocessable('the event cannot be folded', { cause });
   }

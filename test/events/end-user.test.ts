@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type EndUser, evolve, FOLD_VERSION } from '../../functions/events/end-user.ts';
+import { type EndUser, evolve, FOLD_VERSION, merge } from '../../functions/events/end-user.ts';
 import { concernsEndUser, eventOf, type HeronEvent } from '../../functions/events/event.ts';
-import { instantOf } from '../../functions/heron/instant.ts';
+import type { Instant } from '../../functions/heron/instant.ts';
+import type { JsonText } from '../../functions/heron/json.ts';
 import { HERON_TOPICS } from '../../functions/heron/topics.ts';
 
 const HERON_ID = 'eus_Eqio3Y4dhyNiMphrXwG58p';
-const RECEIVED = instantOf(1_786_710_278_137);
 
 /** What one webhook says; its body is made of this, and the oracle reads nothing but this. */
 type Spec = {
@@ -19,23 +19,35 @@ type Spec = {
   readonly status: string | null;
   readonly end_user_id: string | null;
   readonly meta: { readonly [key: string]: string } | null;
-  /** Makes events that say the same differ, and their ids fall in any order. */
+  /** Makes events that say the same differ, and their ids fall in any order; it arrives so many seconds after 10:00. */
   readonly salt: number;
 };
 
+const TEN_O_CLOCK = Date.UTC(2026, 2, 1, 10);
+const SECOND = 1_000_000;
+const DAY = 86_400 * SECOND;
+
+/** `2026-03-01T10:00:00`, and the microseconds past it. */
+function civil(micros: number, offsetMinutes = 0): readonly [string, string] {
+  const seconds = TEN_O_CLOCK / 1000 + Math.floor(micros / SECOND) + offsetMinutes * 60;
+  return [new Date(seconds * 1000).toISOString().slice(0, 19), String(micros % SECOND).padStart(6, '0')];
+}
+
+function instant(micros: number): Instant {
+  return `${civil(micros).join('.')}Z` as Instant;
+}
+
 function createdText({ micros, shape }: Spec): string | null {
   if (micros === null) return null;
-  const two = (n: number): string => String(n).padStart(2, '0');
-  const second = two(Math.floor(micros / 1_000_000));
-  const rest = micros % 1_000_000;
-  const fraction = rest === 0 ? '' : `.${String(rest).padStart(6, '0')}`;
+  const [time, fraction] = civil(micros, shape === 'offset' ? -330 : 0);
+  const text = fraction === '000000' ? time : `${time}.${fraction}`;
   switch (shape) {
     case 'naive':
-      return `2026-03-01T10:00:${second}${fraction}`;
+      return text;
     case 'utc':
-      return `2026-03-01T10:00:${second}${fraction}+00:00`;
+      return `${text}+00:00`;
     case 'offset':
-      return `2026-03-01T04:30:${second}${fraction}-05:30`;
+      return `${text}-05:30`;
     default:
       return shape satisfies never;
   }
@@ -57,64 +69,99 @@ function bodyOf(spec: Spec): Uint8Array {
   );
 }
 
-const eventFrom = (spec: Spec): HeronEvent => eventOf(bodyOf(spec), RECEIVED);
+const idOf = (spec: Spec): string => createHash('sha256').update(bodyOf(spec)).digest('hex');
+const received = ({ salt }: Spec): number => salt * SECOND;
+const eventFrom = (spec: Spec): HeronEvent => eventOf(bodyOf(spec), instant(received(spec)));
 
 // The oracle: the state as the design defines it, from the set of events at once, in its own words.
 
-type Fact = Spec & { readonly id: string; readonly at: number; readonly carried: string | null };
+type Fact = Spec & {
+  readonly id: string;
+  /** Its time in the state, in microseconds. */
+  readonly at: number;
+  /** Whether it is about the end user itself. */
+  readonly own: boolean;
+  readonly means: string | null;
+  readonly carries: string | null;
+};
 type State = Omit<EndUser, 'fold'>;
 
-const STEPS = [['new'], ['ready'], [], ['review_requested'], ['processed'], ['failed'], ['reviewed']];
+const MEANT = new Map([
+  ['end_user.created', 'new'],
+  ['end_user.processed', 'processed'],
+  ['end_user.reviewed', 'reviewed'],
+  ['end_user.failed', 'failed'],
+]);
+const RANKS = new Map([
+  ['new', 1],
+  ['ready', 2],
+  ['processed', 4],
+  ['failed', 5],
+  ['review_requested', 6],
+  ['reviewed', 7],
+]);
 
-function rank(status: string | null): number {
-  const step = STEPS.findIndex((statuses) => statuses.some((known) => known === status));
-  return step === -1 ? 2 : step;
+function factOf(spec: Spec, micros: number): Fact {
+  const own = spec.topic !== null && /^end_user\./.test(spec.topic);
+  const means = MEANT.get(spec.topic ?? '') ?? null;
+  const at = micros - received(spec) > DAY ? received(spec) : micros;
+  return { ...spec, id: idOf(spec), at, own, means, carries: own ? (spec.status ?? means) : null };
 }
 
-function carriedStatus({ status, topic }: Spec): string | null {
-  if (status !== null) return status;
-  if (topic === 'end_user.created') return 'new';
-  if (topic === 'end_user.processed') return 'processed';
-  if (topic === 'end_user.reviewed') return 'reviewed';
-  if (topic === 'end_user.failed') return 'failed';
-  return null;
+function rank({ topic, carries }: Fact): number {
+  if (topic === 'end_user.review_required') return 6;
+  return RANKS.get(carries ?? '') ?? 3;
 }
 
 /** Negative where `a` comes before `b`. */
 function order(a: Fact, b: Fact): number {
-  return a.at - b.at || rank(a.carried) - rank(b.carried) || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0);
+  return a.at - b.at || rank(a) - rank(b) || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0);
 }
 
 function oracle(specs: readonly Spec[]): State | null {
   const set = new Map<string, Fact>();
-  for (const spec of specs) {
-    if (spec.micros === null || spec.names === 'nobody') continue;
-    const id = createHash('sha256').update(bodyOf(spec)).digest('hex');
-    set.set(id, { ...spec, id, at: spec.micros, carried: carriedStatus(spec) });
-  }
+  for (const spec of specs)
+    if (spec.micros !== null && spec.names !== 'nobody') set.set(idOf(spec), factOf(spec, spec.micros));
   const facts = [...set.values()].sort(order);
-  const first = facts[0];
-  const last = facts.at(-1);
+  const [first, last] = [facts[0], facts.at(-1)];
   if (first === undefined || last === undefined) return null;
 
-  const instant = (at: number): State['first_event_at'] => {
-    const [second, micros] = [Math.floor(at / 1_000_000), at % 1_000_000];
-    return `2026-03-01T10:00:${String(second).padStart(2, '0')}.${String(micros).padStart(6, '0')}Z` as State['first_event_at'];
-  };
-  const decides = facts.findLast(({ topic, carried }) => /^end_user\./.test(topic ?? '') && carried !== null);
-  const asked = facts.findLastIndex(({ topic }) => topic === 'end_user.review_required');
-  const reviewed = facts.findLastIndex(({ topic }) => topic === 'end_user.reviewed');
+  const time = (fact: Fact | undefined) => (fact === undefined ? null : instant(fact.at));
+  const place = (holds: (fact: Fact) => boolean) => facts.findLastIndex(holds);
+  const announced = (status: string) => time(facts.findLast(({ means }) => means === status));
+
+  const carrying = facts.filter(({ carries }) => carries !== null);
+  const status = (carrying.findLast(({ carries }) => carries !== 'new') ?? carrying.at(-1))?.carries ?? null;
+  const since = place(({ means }) => means === status && means !== null);
+  const another = place(({ carries }) => carries !== null && carries !== 'new' && carries !== status);
+  const carried = place(({ carries }) => carries === status && carries !== null);
+
+  const asked = place(({ topic, carries }) => topic === 'end_user.review_required' || carries === 'review_requested');
+  const reviewed = place(({ topic, carries }) => topic === 'end_user.reviewed' || carries === 'reviewed');
+  const failed = place(({ topic, carries }) => topic === 'end_user.failed' || carries === 'failed');
+  const succeeded = place(
+    ({ topic, carries }) =>
+      ['end_user.processed', 'end_user.reviewed'].includes(topic ?? '') ||
+      ['processed', 'reviewed'].includes(carries ?? ''),
+  );
+
+  const named = facts.filter(({ end_user_id }) => end_user_id !== null);
+  const meta = facts.findLast((fact) => fact.own && fact.meta !== null)?.meta;
   return {
     heron_id: HERON_ID,
-    end_user_id: facts.findLast(({ end_user_id }) => end_user_id !== null)?.end_user_id ?? null,
-    status: decides?.carried ?? null,
-    status_at: decides === undefined ? null : instant(decides.at),
+    end_user_id: (named.findLast(({ own }) => own) ?? named.at(-1))?.end_user_id ?? null,
+    status,
+    status_at: time(facts[since > another ? since : carried]),
+    processed_at: announced('processed'),
+    failed_at: announced('failed'),
+    reviewed_at: announced('reviewed'),
     review_required: asked > reviewed,
+    failing: failed > succeeded,
     first_event_at: instant(first.at),
     last_event_at: instant(last.at),
     last_event: { id: last.id, topic: last.topic, created: instant(last.at) },
     event_count: facts.length,
-    meta: facts.findLast(({ meta }) => meta !== null)?.meta ?? null,
+    meta: meta === undefined ? null : (JSON.stringify(meta) as JsonText),
   };
 }
 
@@ -179,7 +226,8 @@ const topic = fc.oneof(
 const spec: fc.Arbitrary<Spec> = fc.record({
   topic,
   micros: fc.oneof(
-    { weight: 9, arbitrary: fc.constantFrom(0, 1, 2, 999_999, 1_000_000) },
+    { weight: 9, arbitrary: fc.constantFrom(0, 1, 2, 999_999, SECOND) },
+    { weight: 2, arbitrary: fc.constantFrom(...[0, 1, SECOND, SECOND + 1, 2 * SECOND].map((more) => DAY + more)) },
     { weight: 1, arbitrary: fc.constant(null) },
   ),
   shape: fc.constantFrom('naive', 'utc', 'offset'),
@@ -206,6 +254,38 @@ describe('the state is a function of the set of events', () => {
         expect(visible(fold(arriving))).toEqual(oracle(arriving));
       }),
       { numRuns: 1000 },
+    );
+  });
+
+  test('what is folded in parts, and the parts merged in any order, is what is folded at once', () => {
+    const inParts = specs.chain((set) => {
+      const distinct = [...new Map(set.map((each) => [idOf(each), each])).values()];
+      return fc.tuple(fc.constant(distinct), fc.array(fc.nat(2), { minLength: 12, maxLength: 12 }));
+    });
+    fc.assert(
+      fc.property(inParts, ([all, parts]) => {
+        const folded = [0, 1, 2].map((part) => fold(all.filter((_, n) => parts[n] === part)));
+        const [a, b, c] = folded.filter((state) => state !== null);
+        const whole = fold(all);
+        if (a === undefined || b === undefined) {
+          expect(a ?? null).toEqual(whole);
+          return;
+        }
+        expect(merge(a, b)).toEqual(merge(b, a));
+        const rest = c === undefined ? [] : [c];
+        expect(rest.reduce(merge, merge(a, b))).toEqual(whole);
+        expect(merge(a, rest.reduce(merge, b))).toEqual(whole);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  test('what is kept for the next event does not grow with the events', () => {
+    fc.assert(
+      fc.property(specs, (set) => {
+        // Six statuses and others, carried; four of them meant; and five more.
+        expect(Object.keys(fold(set)?.fold.keys ?? {}).length).toBeLessThanOrEqual(16);
+      }),
     );
   });
 
@@ -286,20 +366,25 @@ function byId(given: readonly [Partial<Spec>, Partial<Spec>]): [Spec, Spec] {
   }
 }
 
+const at = (micros: number): string => instant(micros);
+
 test('one event makes a state', () => {
   const event = one({ micros: 137_886, end_user_id: 'acme', meta: { owner: 'Zoë' } });
-  const at = '2026-03-01T10:00:00.137886Z';
   expect(visible(fold([event]))).toEqual({
     heron_id: HERON_ID,
     end_user_id: 'acme',
     status: 'processed',
-    status_at: at,
+    status_at: at(137_886),
+    processed_at: at(137_886),
+    failed_at: null,
+    reviewed_at: null,
     review_required: false,
-    first_event_at: at,
-    last_event_at: at,
-    last_event: { id: eventFrom(event).event_id, topic: 'end_user.processed', created: at },
+    failing: false,
+    first_event_at: at(137_886),
+    last_event_at: at(137_886),
+    last_event: { id: idOf(event), topic: 'end_user.processed', created: at(137_886) },
     event_count: 1,
-    meta: { owner: 'Zoë' },
+    meta: '{"owner":"Zoë"}',
   });
 });
 
@@ -312,73 +397,154 @@ test('one that says the same in other bytes counts again', () => {
   expect(both(one({ shape: 'naive', salt: 1 }), one({ shape: 'utc', salt: 1 })).event_count).toBe(2);
 });
 
-test('a late retry changes no status', () => {
-  const state = both(one({ topic: 'end_user.processed', micros: 0 }), one({ topic: 'end_user.reviewed', micros: 1 }));
-  expect(state).toMatchObject({ status: 'reviewed', status_at: '2026-03-01T10:00:00.000001Z' });
+test('one that may have been counted before is folded and not counted', () => {
+  const state = fold([one({ micros: 5 })]);
+  const again = eventFrom(one({ topic: 'end_user.reviewed', micros: 9 }));
+  if (concernsEndUser(again)) expect(evolve(state, again, false)).toMatchObject({ status: 'reviewed', event_count: 1 });
 });
 
-test('a later moment counts more than a later step', () => {
-  const state = both(one({ topic: 'end_user.reviewed', micros: 0 }), one({ topic: 'end_user.created', micros: 1 }));
-  expect(state.status).toBe('new');
+test('the first of an end user counts, whenever it comes', () => {
+  const first = eventFrom(one());
+  if (concernsEndUser(first)) expect(evolve(null, first, false).event_count).toBe(1);
 });
 
-const STEP_BY_STEP = ['new', 'ready', 'archived', 'review_requested', 'processed', 'failed', 'reviewed'] as const;
-test.each(STEP_BY_STEP.slice(1).map((later, n) => [STEP_BY_STEP[n]!, later] as const))(
-  'in one microsecond %s gives way to %s',
-  (earlier, later) => {
+describe('the status', () => {
+  test('is left by a late retry', () => {
+    const state = both(one({ topic: 'end_user.processed', micros: 0 }), one({ topic: 'end_user.reviewed', micros: 1 }));
+    expect(state).toMatchObject({ status: 'reviewed', status_at: at(1), processed_at: at(0), reviewed_at: at(1) });
+  });
+
+  test('moves by a later moment, whatever the step', () => {
+    const state = both(one({ topic: 'end_user.reviewed', micros: 0 }), one({ topic: 'end_user.processed', micros: 1 }));
+    expect(state.status).toBe('processed');
+  });
+
+  test('never becomes new again: a late or repeated created undoes nothing', () => {
+    const created = (micros: number) => one({ topic: 'end_user.created', micros });
+    expect(both(one({ micros: 0 }), created(1))).toMatchObject({ status: 'processed', status_at: at(0) });
+    const onlyCarried = one({ topic: 'end_user.files_changed', status: 'ready', micros: 0 });
+    expect(both(onlyCarried, created(1))).toMatchObject({ status: 'ready', status_at: at(0) });
+    expect(both(created(0), created(1))).toMatchObject({ status: 'new', status_at: at(1) });
+  });
+
+  const STEP_BY_STEP = ['new', 'ready', 'archived', 'processed', 'failed', 'review_requested', 'reviewed'] as const;
+  test.each(STEP_BY_STEP.slice(1).map((later, n) => [STEP_BY_STEP[n]!, later] as const))(
+    'in one microsecond %s gives way to %s',
+    (earlier, later) => {
+      const topic = 'end_user.files_changed';
+      for (const _ of Array(8)) {
+        const state = both(one({ topic, status: earlier }), one({ topic, status: later }));
+        expect(state.status).toBe(later);
+      }
+    },
+  );
+
+  test('in one microsecond and one step is that of the greater id', () => {
     const topic = 'end_user.files_changed';
-    for (const _ of Array(8)) {
-      const state = both(one({ topic, status: earlier }), one({ topic, status: later }));
-      expect(state.status).toBe(later);
-    }
-  },
-);
+    const [lesser, greater] = byId([
+      { topic, status: 'archived' },
+      { topic, status: 'paused' },
+    ]);
+    expect(both(lesser, greater)).toMatchObject({ status: 'paused', last_event: { id: idOf(greater) } });
+  });
 
-test('in one microsecond and one step the greater id wins', () => {
-  const topic = 'end_user.files_changed';
-  const [lesser, greater] = byId([
-    { topic, status: 'archived' },
-    { topic, status: 'paused' },
-  ]);
-  expect(both(lesser, greater)).toMatchObject({ status: 'paused', last_event: { id: eventFrom(greater).event_id } });
-});
+  test.each(['end_user_file.parsed', 'end_user_email.failed', 'end_users.processed', 'pdf.processed', null])(
+    "in %s is not the end user's",
+    (topic) => {
+      const state = both(one({ topic: 'end_user.created', micros: 0 }), one({ topic, status: 'failed', micros: 1 }));
+      expect(state).toMatchObject({ status: 'new', status_at: at(0), failing: false, last_event: { topic } });
+    },
+  );
 
-test('the same moment in two shapes is one moment', () => {
-  const given = { topic: 'end_user.processed', micros: 137_886 };
-  const state = both(one({ ...given, shape: 'naive' }), one({ ...given, shape: 'offset' }));
-  expect(state.first_event_at).toBe(state.last_event_at);
-});
+  test('of another resource does not rank, either', () => {
+    const other = one({ topic: 'pdf.processed', status: 'reviewed' });
+    for (const _ of Array(8))
+      expect(both(one({ topic: 'end_user.processed' }), other).last_event.topic).toBe('end_user.processed');
+  });
 
-test.each([
-  'end_user_file.parsed',
-  'end_user_email.failed',
-  'end_users.processed',
-  'pdf.processed',
-  'submission.archived',
-  null,
-])("the status in %s is not the end user's", (topic) => {
-  const state = both(one({ topic: 'end_user.created', micros: 0 }), one({ topic, status: 'failed', micros: 1 }));
-  expect(state).toMatchObject({ status: 'new', status_at: '2026-03-01T10:00:00.000000Z', last_event: { topic } });
-});
+  test('is null where only other resources named the end user', () => {
+    expect(fold([one({ topic: 'pdf.processed', status: 'processed', names: 'end_user' })])).toMatchObject({
+      status: null,
+      status_at: null,
+      processed_at: null,
+      event_count: 1,
+    });
+  });
 
-test('an end user known only from other resources has no status', () => {
-  expect(fold([one({ topic: 'pdf.processed', status: 'processed', names: 'end_user' })])).toMatchObject({
-    status: null,
-    status_at: null,
-    event_count: 1,
+  test('is left by an event that carries none', () => {
+    const state = both(one({ micros: 0 }), one({ topic: 'end_user.files_changed', micros: 1 }));
+    expect(state).toMatchObject({ status: 'processed', status_at: at(0) });
+  });
+
+  test('may be one that Heron adds later', () => {
+    expect(fold([one({ status: 'archived' })])?.status).toBe('archived');
   });
 });
 
-test('an event of the end user that carries no status leaves it', () => {
-  const state = both(
-    one({ topic: 'end_user.processed', micros: 0 }),
-    one({ topic: 'end_user.files_changed', micros: 1 }),
-  );
-  expect(state).toMatchObject({ status: 'processed', status_at: '2026-03-01T10:00:00.000000Z' });
+describe('the time of the status', () => {
+  const carries = (status: string, micros: number) => one({ topic: 'end_user.files_changed', status, micros });
+
+  test('is when it was announced, and no repeat in other webhooks moves it', () => {
+    const state = both(one({ micros: 0 }), carries('processed', 1));
+    expect(state).toMatchObject({ status: 'processed', status_at: at(0), processed_at: at(0), last_event_at: at(1) });
+  });
+
+  test('is the later one where it was announced again', () => {
+    expect(both(one({ micros: 0 }), one({ micros: 2 }))).toMatchObject({ status_at: at(2), processed_at: at(2) });
+  });
+
+  test('moves with each webhook that carries one which none announces', () => {
+    expect(both(carries('ready', 0), carries('ready', 1)).status_at).toBe(at(1));
+    expect(both(carries('archived', 0), carries('archived', 1)).status_at).toBe(at(1));
+  });
+
+  test('moves where the status was regained without being announced', () => {
+    const state = fold([one({ micros: 0 }), carries('ready', 1), carries('processed', 2), carries('processed', 3)]);
+    expect(state).toMatchObject({ status: 'processed', status_at: at(3), processed_at: at(0) });
+  });
+
+  test('is when it was announced although it was new in between', () => {
+    const state = fold([one({ micros: 0 }), carries('new', 1), carries('processed', 2)]);
+    expect(state).toMatchObject({ status: 'processed', status_at: at(0) });
+  });
+
+  test('is when it was passed through, where several are told at once', () => {
+    const state = fold([one({ micros: 0 }), one({ topic: 'end_user.reviewed', micros: 1 })]);
+    expect(state).toMatchObject({ status: 'reviewed', processed_at: at(0), reviewed_at: at(1) });
+  });
 });
 
-test('a status that Heron adds later is taken as it is', () => {
-  expect(fold([one({ status: 'archived' })])?.status).toBe('archived');
+describe('failing', () => {
+  const failed = (micros: number, status: string | null = null) => one({ topic: 'end_user.failed', micros, status });
+
+  test('is told also by a failure that carries another status', () => {
+    const state = fold([failed(0, 'ready')]);
+    expect(state).toMatchObject({ status: 'ready', failing: true, failed_at: at(0) });
+  });
+
+  test('is told by a webhook that carries it', () => {
+    expect(fold([one({ topic: 'end_user.files_changed', status: 'failed' })])).toMatchObject({
+      failing: true,
+      failed_at: null,
+    });
+  });
+
+  test.each(['end_user.processed', 'end_user.reviewed'])('is over after %s', (topic) => {
+    expect(both(failed(0), one({ topic, micros: 1 })).failing).toBe(false);
+    expect(both(failed(1), one({ topic, micros: 0 })).failing).toBe(true);
+  });
+
+  test.each(['processed', 'reviewed'])('is over once a webhook carries %s', (status) => {
+    expect(both(failed(0), one({ topic: 'end_user.files_changed', status, micros: 1 })).failing).toBe(false);
+  });
+
+  test('is not over by anything else', () => {
+    expect(both(failed(0), one({ topic: 'end_user.files_changed', status: 'ready', micros: 1 })).failing).toBe(true);
+  });
+
+  test('is answered by a failure that carries success', () => {
+    expect(fold([failed(0, 'processed')])?.failing).toBe(false);
+  });
 });
 
 describe('a review is required', () => {
@@ -402,41 +568,82 @@ describe('a review is required', () => {
     for (const _ of Array(8)) expect(both(asks(0), reviews(0)).review_required).toBe(false);
   });
 
-  test('still where, in one microsecond, the review carries an earlier status than what asked for it', () => {
+  test('still where, in one microsecond, the review carries an earlier status', () => {
     for (const _ of Array(8)) expect(both(asks(0, 'failed'), reviews(0, 'new')).review_required).toBe(true);
   });
 
-  test('whatever a status says', () => {
-    expect(fold([one({ status: 'review_requested' })])?.review_required).toBe(false);
-    expect(both(asks(0), one({ topic: 'end_user.processed', status: 'reviewed', micros: 1 })).review_required).toBe(
-      true,
-    );
+  test('where a webhook carries review_requested, until one carries reviewed', () => {
+    const topic = 'end_user.files_changed';
+    const asked = one({ topic, status: 'review_requested', micros: 0 });
+    expect(fold([asked])?.review_required).toBe(true);
+    expect(both(asked, one({ topic, status: 'reviewed', micros: 1 })).review_required).toBe(false);
+  });
+
+  test('no more where what asks for it carries reviewed', () => {
+    expect(fold([asks(0, 'reviewed')])?.review_required).toBe(false);
   });
 
   test('without changing the status', () => {
-    expect(both(one({ topic: 'end_user.processed', micros: 0 }), asks(1)).status).toBe('processed');
+    expect(both(one({ micros: 0 }), asks(1)).status).toBe('processed');
   });
 });
 
-test('the id and the metadata come from the greatest event that has them', () => {
-  const older = one({ micros: 0, end_user_id: 'old', meta: { owner: 'old' } });
-  const newer = one({ topic: 'pdf.parsed', micros: 1, end_user_id: 'new', meta: {} });
-  const without = one({ micros: 2 });
-  for (const order of [
-    [older, newer, without],
-    [without, newer, older],
-    [newer, without, older],
-  ])
-    expect(fold(order)).toMatchObject({ end_user_id: 'new', meta: {} });
-  expect(both(older, without)).toMatchObject({ end_user_id: 'old', meta: { owner: 'old' } });
+describe('the id and the metadata', () => {
+  test('come from the greatest event of the end user itself that has them', () => {
+    const older = one({ micros: 0, end_user_id: 'old', meta: { owner: 'old' } });
+    const newer = one({ topic: 'end_user.reviewed', micros: 1, end_user_id: 'new', meta: {} });
+    const pdf = one({ topic: 'pdf.parsed', micros: 2, end_user_id: 'another', meta: { pages: 'two' } });
+    const without = one({ micros: 3 });
+    for (const order of [
+      [older, newer, pdf, without],
+      [without, pdf, newer, older],
+      [pdf, newer, without, older],
+    ])
+      expect(fold(order)).toMatchObject({ end_user_id: 'new', meta: '{}' });
+  });
+
+  test('of another resource: its id where there is no other, its metadata never', () => {
+    const pdf = (micros: number, end_user_id: string) =>
+      one({ topic: 'pdf.parsed', micros, end_user_id, meta: { pages: 'two' } });
+    expect(both(pdf(0, 'acme'), pdf(1, 'acme-2'))).toMatchObject({ end_user_id: 'acme-2', meta: null });
+    expect(both(pdf(1, 'acme'), one({ micros: 0, end_user_id: 'own' }))).toMatchObject({ end_user_id: 'own' });
+  });
 });
 
-test('the first and the last event are those of the least and the greatest time', () => {
-  const state = both(one({ micros: 999_999 }), one({ micros: 1_000_000 }));
-  expect(state).toMatchObject({
-    first_event_at: '2026-03-01T10:00:00.999999Z',
-    last_event_at: '2026-03-01T10:00:01.000000Z',
-    last_event: { created: '2026-03-01T10:00:01.000000Z' },
+describe('the time of an event', () => {
+  test('keeps its microseconds: the first and the last are those of the least and the greatest', () => {
+    expect(both(one({ micros: 999_999 }), one({ micros: SECOND }))).toMatchObject({
+      first_event_at: at(999_999),
+      last_event_at: at(SECOND),
+      last_event: { created: at(SECOND) },
+    });
+  });
+
+  test('is one moment in either shape', () => {
+    const state = both(one({ micros: 137_886, shape: 'naive' }), one({ micros: 137_886, shape: 'offset' }));
+    expect(state.first_event_at).toBe(state.last_event_at);
+  });
+
+  test('is created where that is a day ahead of its arrival, and its arrival where it is more', () => {
+    const salt = 7_000;
+    const arrival = salt * SECOND;
+    expect(fold([one({ micros: arrival + DAY, salt })])?.status_at).toBe(at(arrival + DAY));
+    const state = fold([one({ micros: arrival + DAY + 1, salt })]);
+    expect(state).toMatchObject({
+      status_at: at(arrival),
+      processed_at: at(arrival),
+      first_event_at: at(arrival),
+      last_event_at: at(arrival),
+      last_event: { created: at(arrival) },
+    });
+  });
+
+  test('that a wrong clock made up does not hold the end user for ever', () => {
+    const [wrong, next] = [
+      one({ micros: 30 * DAY, salt: 8_000 }),
+      one({ topic: 'end_user.reviewed', micros: 9_000 * SECOND }),
+    ];
+    expect(both(wrong, next).status).toBe('reviewed');
   });
 });
 

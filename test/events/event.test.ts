@@ -33,7 +33,7 @@ test('an event is what its body says, its body, and when it came', () => {
     heron_id: 'eus_a',
     end_user_id: 'acme',
     status: null,
-    meta: { owner: 'Zoë' },
+    meta: '{"owner":"Zoë"}',
     json: true,
     undocumented: null,
     event_id: eventId(body),

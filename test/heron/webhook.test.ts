@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { HERON_TOPICS } from '../../functions/heron/topics.ts';
-import { isHeronId, type JsonObject, parseWebhook, type Webhook } from '../../functions/heron/webhook.ts';
+import { isHeronId, parseWebhook, type Webhook } from '../../functions/heron/webhook.ts';
 import vectors from './vectors.json' with { type: 'json' };
 
 const bytes = (text: string): Uint8Array => Buffer.from(text);
@@ -214,7 +214,7 @@ describe('keys that every object seems to have', () => {
   test('meta keeps them as they are', () => {
     const text = '{"__proto__":{"a":"b"},"constructor":"c","__x__":"d"}';
     const { meta } = parseWebhook(bytes(`{"meta":${text}}`));
-    expect(JSON.stringify(meta)).toBe(text);
+    expect(meta).toBe(text);
   });
 });
 
@@ -274,7 +274,7 @@ describe('a text', () => {
 });
 
 describe('meta', () => {
-  const metaOf = (meta: unknown): JsonObject | null => parse({ meta }).meta;
+  const metaOf = (meta: unknown): unknown => JSON.parse(parse({ meta }).meta ?? 'null');
   const nested = (levels: number): object => JSON.parse(`${'{"a":'.repeat(levels)}1${'}'.repeat(levels)}`) as object;
   const KIB = 1024;
 
@@ -305,7 +305,7 @@ describe('meta', () => {
   });
 
   test('a number that JSON cannot write back is null, as it will be when it is stored', () => {
-    expect(parseWebhook(bytes('{"meta":{"big":1e400,"zero":-0}}')).meta).toEqual({ big: null, zero: 0 });
+    expect(parseWebhook(bytes('{"meta":{"big":1e400,"zero":-0}}')).meta).toBe('{"big":null,"zero":0}');
   });
 });
 
@@ -342,7 +342,7 @@ describe('never throws', () => {
     }
     expect(heron_id === null || isHeronId(heron_id)).toBe(true);
     expect(created ?? '2021-05-20T09:23:53.000000Z').toHaveLength(27);
-    expect(JSON.parse(JSON.stringify(meta))).toEqual(meta);
+    expect(meta === null || JSON.stringify(JSON.parse(meta)) !== 'null').toBe(true);
   };
 
   test('on any bytes', () => {

@@ -40,18 +40,22 @@ describe('an end user', () => {
   it('is found by its heron_id and by the customer’s id, with its state', async () => {
     const id = await given({
       data: { heron_id: 'eus_one', end_user_id: 'acme/1 ü', status: 'processed' },
-      created: '2026-08-14T12:24:38.137886',
+      created: '2026-02-14T12:24:38.137886',
       meta: { tier: 'gold' },
     });
     const state = {
       heron_id: 'eus_one',
       end_user_id: 'acme/1 ü',
       status: 'processed',
-      status_at: '2026-08-14T12:24:38.137886Z',
+      status_at: '2026-02-14T12:24:38.137886Z',
+      processed_at: '2026-02-14T12:24:38.137886Z',
+      failed_at: null,
+      reviewed_at: null,
       review_required: false,
-      first_event_at: '2026-08-14T12:24:38.137886Z',
-      last_event_at: '2026-08-14T12:24:38.137886Z',
-      last_event: { id, topic: 'end_user.processed', created: '2026-08-14T12:24:38.137886Z' },
+      failing: false,
+      first_event_at: '2026-02-14T12:24:38.137886Z',
+      last_event_at: '2026-02-14T12:24:38.137886Z',
+      last_event: { id, topic: 'end_user.processed', created: '2026-02-14T12:24:38.137886Z' },
       event_count: 1,
       meta: { tier: 'gold' },
     };

@@ -68,13 +68,17 @@ describe.skipIf(!hasFirestore)('in Firestore', () => {
         bytes: given.body.byteLength,
         body: given.body,
       });
-      const key = `2026-08-14T12:24:38.137886Z|4|${given.event_id}`;
+      const key = `2026-08-14T12:24:38.137886Z|3|${given.event_id}`;
       expect(await stored('end_users/eus_a')).toEqual({
         heron_id: 'eus_a',
         end_user_id: 'myenduser',
         status: 'processed',
         status_at: time('2026-08-14T12:24:38Z', 137_886),
+        processed_at: time('2026-08-14T12:24:38Z', 137_886),
+        failed_at: null,
+        reviewed_at: null,
         review_required: false,
+        failing: false,
         first_event_at: time('2026-08-14T12:24:38Z', 137_886),
         last_event_at: time('2026-08-14T12:24:38Z', 137_886),
         last_event: {
@@ -85,8 +89,8 @@ describe.skipIf(!hasFirestore)('in Firestore', () => {
         event_count: 1,
         meta: '{"__x__":[[1]]}',
         fold: {
-          version: 1,
-          keys: { end_user_id: key, meta: key, last_event: key, review_required: null, reviewed: null, status: key },
+          version: 2,
+          keys: { last_event: key, end_user_id: key, meta: key, carried_processed: key, meant_processed: key },
         },
         changed_at: expect.any(Timestamp),
       });

@@ -44,7 +44,9 @@ export function sized(bytes: number, fields: Fields & { readonly heron_id: strin
 /** The state from scratch: of the set of events, in an order of its own. */
 export function foldOf(events: readonly HeronEvent[]): EndUser | null {
   const distinct = new Map(events.filter(concernsEndUser).map((each) => [each.event_id, each]));
-  return [...distinct.values()].sort((a, b) => (a.event_id < b.event_id ? -1 : 1)).reduce<EndUser | null>(evolve, null);
+  return [...distinct.values()]
+    .sort((a, b) => (a.event_id < b.event_id ? -1 : 1))
+    .reduce<EndUser | null>((state, each) => evolve(state, each), null);
 }
 
 /** Sends again what was refused, as Pub/Sub does. */
