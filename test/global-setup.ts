@@ -39,7 +39,10 @@ export default async function setup(project: TestProject): Promise<() => Promise
     const [pubsub, firestore] = await Promise.all([start('Pub/Sub'), start('Firestore')]);
     project.provide('emulators', { 'Pub/Sub': pubsub, Firestore: firestore });
     if (pubsub !== null) process.env[EMULATOR_VARIABLE['Pub/Sub']] = pubsub;
-    if (firestore !== null) process.env[EMULATOR_VARIABLE.Firestore] = firestore;
+    if (firestore !== null) {
+      process.env[EMULATOR_VARIABLE.Firestore] = firestore;
+      await warmUp();
+    }
   } catch (error) {
     for (const stop of stops) stop();
     throw error;
@@ -47,4 +50,16 @@ export default async function setup(project: TestProject): Promise<() => Promise
   return async () => {
     for (const stop of stops) stop();
   };
+}
+
+/** The first transaction takes the emulator's Java many seconds, where a test's has fewer. */
+async function warmUp(): Promise<void> {
+  const { Firestore } = await import('@google-cloud/firestore');
+  process.env.METADATA_SERVER_DETECTION ??= 'none';
+  const db = new Firestore({ projectId: 'warm-up' });
+  await db.runTransaction(async (transaction) => {
+    const { ref } = await transaction.get(db.doc('warm/up'));
+    transaction.set(ref, {});
+  });
+  await db.terminate();
 }

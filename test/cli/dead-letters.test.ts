@@ -80,7 +80,7 @@ function dead(message: Message): Message {
 const binary = dead({ data: Buffer.from([0, 255, 128]), attributes: { kept: 'é' } });
 
 // Each command waits some seconds for pulls that stay empty.
-describe.skipIf(!hasPubSub).concurrent('heron dead-letters', { timeout: 60_000 }, () => {
+describe.skipIf(!hasPubSub).concurrent('heron dead-letters', () => {
   test('lists each with its reason, and leaves it there', async ({ world }) => {
     const message = toMessage(event({ heron_id: 'eus_a' }));
     const id = await world.bury(dead(message));

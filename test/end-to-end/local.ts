@@ -5,6 +5,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { until } from '../until.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 export const HERON = join(ROOT, 'functions', 'cli', 'main.ts');
@@ -15,8 +16,6 @@ export type Local = {
   readonly webhook: string;
   readonly query: string;
   readonly backing: string;
-  /** From the start to the addresses, in milliseconds. */
-  readonly readyAfter: number;
   /** All that was printed. */
   readonly output: () => string;
   /** The processes that it started, by a word of their command line. */
@@ -26,29 +25,24 @@ export type Local = {
 
 /** `heron dev`, as npm start runs it. */
 export async function startLocal(env: Env): Promise<Local> {
-  const started = performance.now();
   const child = run(['dev', '--json', '--port', String(await twoPorts())], env);
   const lines: string[] = [];
   for (const stream of [child.stdout, child.stderr])
     if (stream) createInterface({ input: stream }).on('line', (line) => lines.push(line));
   const output = () => lines.join('\n');
-  const ready = async (): Promise<string> => {
-    for (;;) {
-      const found = lines.find((line) => line.startsWith('{"webhook"'));
-      if (found !== undefined) return found;
-      if (child.exitCode !== null || performance.now() - started > 40_000) {
-        child.kill('SIGKILL');
-        throw new Error(`heron dev did not start:\n${output()}`);
-      }
-      await new Promise((resolve) => setTimeout(resolve, 5));
-    }
-  };
-  const addresses = JSON.parse(await ready()) as { webhook: string; query: string; backing: string };
-  const readyAfter = performance.now() - started;
+  const ready = () => lines.find((line) => line.startsWith('{"webhook"'));
+  try {
+    await until(() => ready() !== undefined || child.exitCode !== null);
+  } catch {}
+  const found = ready();
+  if (found === undefined) {
+    child.kill('SIGKILL');
+    throw new Error(`heron dev did not start:\n${output()}`);
+  }
+  const addresses = JSON.parse(found) as { webhook: string; query: string; backing: string };
   const children = () => descendants(child.pid ?? 0);
   return {
     ...addresses,
-    readyAfter,
     output,
     process: (word) => {
       const found = children().find(({ command }) => command.includes(word));

@@ -317,9 +317,9 @@ describe('what may succeed later', () => {
     };
     for (const each of events) await bus.publish('end_user.processed', toMessage(each));
     // Each some fifty times: with back-off up to 600 s, that is seven hours.
-    await expect.poll(() => log().length, { timeout: 20_000 }).toBeGreaterThan(500);
+    await expect.poll(() => log().length).toBeGreaterThan(500);
     down = false;
-    await expect.poll(() => bus.backlog('projector.end_user.processed'), { timeout: 10_000 }).toBe(0);
+    await expect.poll(() => bus.backlog('projector.end_user.processed')).toBe(0);
     expect(await store.endUser(HERON_ID)).toEqual(foldOf(events));
     expect(bus.backlog('dead-letter.projector')).toBe(0);
     await bus.close();

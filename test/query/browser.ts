@@ -30,7 +30,7 @@ function find(name: string): string | null {
 }
 
 export function launch(): Promise<Browser> {
-  return chromium.launch({ executablePath: chromiumPath ?? '', headless: true, args: FLAGS });
+  return chromium.launch({ executablePath: chromiumPath ?? '', headless: true, args: FLAGS, timeout: 120_000 });
 }
 
 const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js');

@@ -5,6 +5,7 @@ import { clock, stopwatch } from '../../functions/clock.ts';
 import type { EndUser } from '../../functions/events/end-user.ts';
 import { MemoryStore } from '../../functions/store/memory.ts';
 import { event } from '../store/given.ts';
+import { until } from '../until.ts';
 import { ask, expectProblem, serve, stopServing } from './serving.ts';
 
 let store: MemoryStore;
@@ -32,11 +33,6 @@ beforeEach(async () => {
 });
 
 afterAll(stopServing);
-
-const until = async (holds: () => boolean) => {
-  for (const deadline = Date.now() + 5_000; !holds(); await sleep(2))
-    if (Date.now() > deadline) throw new Error('It did not happen within 5 s.');
-};
 
 type Listener = { readonly response: IncomingMessage; text: string; ended: boolean; leave(): void };
 

@@ -6,6 +6,7 @@ import { clock, stopwatch } from '../../functions/clock.ts';
 import { Waits } from '../../functions/query/waits.ts';
 import { MemoryStore } from '../../functions/store/memory.ts';
 import { event } from '../store/given.ts';
+import { until } from '../until.ts';
 import { ask, expectProblem, serve, stopServing } from './serving.ts';
 
 const T1 = '2026-08-01T00:00:00Z';
@@ -38,10 +39,6 @@ afterAll(stopServing);
 
 const given = (fields: Parameters<typeof event>[0]) => store.append([event(fields)]);
 const wait = (id: string, parameters: string) => ask(base, `/end-users/${encodeURIComponent(id)}?${parameters}`);
-const until = async (holds: () => boolean) => {
-  for (const deadline = Date.now() + 5_000; !holds(); await sleep(2))
-    if (Date.now() > deadline) throw new Error('It did not happen within 5 s.');
-};
 
 describe('a request that waits', () => {
   it.each(['eus_a', 'acme/1 ü', 'eus_mine'])('for %s is answered when the end user stands there', async (id) => {
@@ -50,10 +47,8 @@ describe('a request that waits', () => {
     const waiting = wait(id, 'wait_for=processed,failed&timeout=20');
     await until(() => watches.now === 1);
     await given({ heron_id: 'eus_a', end_user_id, status: 'ready', created: T1 });
-    const written = performance.now();
     await given({ heron_id: 'eus_a', end_user_id, status: 'failed', created: T2 });
     expect(await waiting).toMatchObject({ status: 200, json: { heron_id: 'eus_a', status: 'failed' } });
-    expect(performance.now() - written).toBeLessThan(100);
     expect(watches).toEqual({ now: 0, ever: 1 });
   });
 
