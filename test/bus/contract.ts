@@ -64,7 +64,7 @@ export function busContract(connect: () => Side): void {
     side.publisher.publish(topic, { data: Buffer.from(text), attributes }, 5_000);
   const pullAll = async (subscription: string, until: (pulled: readonly Pulled[]) => boolean) => {
     const all: Pulled[] = [];
-    for (const deadline = Date.now() + 15_000; !until(all) && Date.now() < deadline; await sleep(20))
+    for (const deadline = Date.now() + 60_000; !until(all) && Date.now() < deadline; await sleep(20))
       all.push(...(await side.subscriber.pull(subscription, 10)));
     return all;
   };

@@ -3,6 +3,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import type { EndUser } from '../../../functions/events/end-user.ts';
 import type { Store } from '../../../functions/store/store.ts';
 import type { Upkeep } from '../../../functions/store/upkeep.ts';
+import { until } from '../../until.ts';
 import { event } from '../given.ts';
 import { at, type Side } from '../sides.ts';
 
@@ -17,10 +18,6 @@ export function watchingContract(sides: () => Side): void {
       ({ store, other, upkeep } = sides());
     });
 
-    const until = async (holds: () => boolean) => {
-      for (const deadline = Date.now() + 10_000; !holds(); await sleep(5))
-        if (Date.now() > deadline) throw new Error('It did not happen within 10 s.');
-    };
     const fail = (error: unknown) => {
       throw error;
     };
