@@ -43,7 +43,7 @@ const STEPS = ['new', 'ready', 'other', 'processed', 'failed', 'review_requested
 type Step = (typeof STEPS)[number];
 
 /** The kinds of events that decide a part of the state. */
-const SLOTS = [
+export const SLOTS = [
   'last_event',
   // Has one. An event of the end user itself counts more than any of another resource.
   'end_user_id',
@@ -55,7 +55,7 @@ const SLOTS = [
   // By its topic.
   ...STATUSES.map((status) => `meant_${status}` as const),
 ] as const;
-type Slot = (typeof SLOTS)[number];
+export type Slot = (typeof SLOTS)[number];
 
 /** The greatest key of each kind so far; absent where there was none. */
 export type Keys = { readonly [slot in Slot]?: Key };
@@ -127,7 +127,7 @@ export function merge(a: EndUser, b: EndUser): EndUser {
 }
 
 /** @param values of which `status` is looked at only where the keys say no more than that it is another. */
-function stateOf(keys: Keys, { last_topic, status, ...values }: Values): EndUser {
+export function stateOf(keys: Keys, { last_topic, status, ...values }: Values): EndUser {
   const last = keys.last_event as Key;
   const step = currentStep(keys);
   return {
@@ -169,12 +169,12 @@ function statusKey(keys: Keys, step: Step): Key | undefined {
   return isAfter(meant, greatest(...others)) ? meant : keys[`carried_${step}`];
 }
 
-function keyOf(at: Instant, step: Step, id: string): Key {
+export function keyOf(at: Instant, step: Step, id: string): Key {
   return `${at}|${STEPS.indexOf(step)}|${id}` as Key;
 }
 
 /** No status ranks like one that Heron has added. */
-function stepOf(status: string | null): Step {
+export function stepOf(status: string | null): Step {
   return STATUSES.find((known) => known === status) ?? 'other';
 }
 
