@@ -1,0 +1,187 @@
+import { parseInstant, rfc3339 } from '../heron/instant.ts';
+
+/** What Heron sent, as far as its body can be read. */
+export type Received = {
+  /** Lower-case hex SHA-256 of the body: Heron sends no id, and what it sends again has the same bytes. */
+  readonly id: string;
+  /** `<resource>.<event>`; null where the body names none. */
+  readonly topic: string | null;
+  /** When Heron sent it, RFC 3339 in UTC, with microseconds where there are any; null where the body has no time. */
+  readonly created: string | null;
+  /** As JSON has it; undefined where the body has none. */
+  readonly data: unknown;
+  /** The end user's metadata. */
+  readonly meta: Readonly<Record<string, unknown>> | null;
+  /** Byte for byte. `data` holds numbers as JavaScript can: where digits past 2^53 matter, they are here. */
+  readonly body: Uint8Array;
+};
+
+/** A message of Pub/Sub's, however it came. */
+export type Delivery = {
+  readonly received: Received;
+  /** Why it is not the shape that Heron documents, or null where it is. */
+  readonly undocumented: string | null;
+  /** The CloudEvents attributes, `ce-…` and `Content-Type`; of a wrapped or pulled message, all attributes. */
+  readonly attributes: Readonly<Record<string, string>>;
+  /** How often it was delivered, this time included; undefined where nobody says (unwrapped pushes, the emulator). */
+  readonly attempt: number | undefined;
+  readonly messageId: string | undefined;
+  /** RFC 3339. */
+  readonly publishTime: string | undefined;
+  /** `projects/P/subscriptions/S`. */
+  readonly subscription: string | undefined;
+};
+
+/** What is not an event of ours: `message` says why, and quotes nothing of it. */
+export class NotAnEvent extends Error {
+  override readonly name = 'NotAnEvent';
+}
+
+/** What Pub/Sub says beside a message. */
+export type Envelope = Pick<Delivery, 'attempt' | 'messageId' | 'publishTime' | 'subscription'>;
+
+type Headers = (name: string) => string | undefined;
+
+const utf8 = new TextDecoder('utf-8', { fatal: true });
+
+/**
+ * Reads a push request of either kind: a CloudEvent in HTTP binary mode (an unwrapped push with its metadata), or
+ * Pub/Sub's own envelope around one.
+ * Source: https://cloud.google.com/pubsub/docs/payload-unwrapping, https://cloud.google.com/pubsub/docs/push#receive_push
+ * @param header by its name in lower case.
+ * @param headerNames all there are, in lower case.
+ * @throws NotAnEvent
+ */
+export async function readPush(header: Headers, headerNames: Iterable<string>, body: Uint8Array): Promise<Delivery> {
+  if (header('ce-id') !== undefined || header('ce-specversion') !== undefined) {
+    const names = [...headerNames].filter((name) => name.startsWith('ce-'));
+    const attributes = Object.fromEntries(names.map((name) => [name, header(name) ?? '']));
+    const type = header('content-type');
+    return readMessage(body, type === undefined ? attributes : { ...attributes, 'Content-Type': type }, {
+      attempt: undefined,
+      messageId: header('x-goog-pubsub-message-id'),
+      publishTime: header('x-goog-pubsub-publish-time'),
+      subscription: header('x-goog-pubsub-subscription-name'),
+    });
+  }
+  const envelope = parseJson(body);
+  if (!isRecord(envelope) || !isRecord(envelope.message))
+    throw new NotAnEvent(
+      'the request has no ce-id header and its body is not an envelope of Pub/Sub: an unwrapped push needs write_metadata = true',
+    );
+  const { data = '', attributes = {}, messageId, publishTime } = envelope.message;
+  const bytes = typeof data === 'string' ? bytesOf(data) : null;
+  if (bytes === null) throw new NotAnEvent('the message has data that is not base64');
+  if (!isRecord(attributes) || !Object.entries(attributes).flat().every(isText))
+    throw new NotAnEvent('the message has attributes that are not texts');
+  const { deliveryAttempt, subscription } = envelope;
+  return readMessage(bytes, attributes as Record<string, string>, {
+    attempt: Number.isSafeInteger(deliveryAttempt) ? Number(deliveryAttempt) : undefined,
+    messageId: textOf(messageId),
+    publishTime: textOf(publishTime),
+    subscription: textOf(subscription),
+  });
+}
+
+/**
+ * Reads a message by its data and attributes.
+ * @throws NotAnEvent
+ */
+export async function readMessage(
+  body: Uint8Array,
+  attributes: Readonly<Record<string, string>>,
+  envelope: Envelope,
+): Promise<Delivery> {
+  const { 'ce-id': id, 'ce-specversion': version, 'ce-type': type } = attributes;
+  if (id === undefined) throw new NotAnEvent('ce-id is missing: this is not a CloudEvent');
+  if (version !== '1.0') throw new NotAnEvent('ce-specversion is not 1.0: this is not a CloudEvent of that version');
+  if (id !== (await sha256(body))) throw new NotAnEvent('ce-id is not the SHA-256 of the body');
+  const { topic, undocumented, ...read } = readBody(body);
+  if (type !== undefined && topic !== null && type !== topic)
+    throw new NotAnEvent('ce-type is not the topic that the body names');
+  return {
+    ...envelope,
+    attributes,
+    undocumented,
+    received: { id, topic: topic ?? type ?? null, ...read, body },
+  };
+}
+
+type Read = Omit<Received, 'id' | 'body'> & Pick<Delivery, 'undocumented'>;
+
+/** What a body says, each field by itself. */
+export function readBody(body: Uint8Array): Read {
+  const json = parseJson(body);
+  const nothing = { topic: null, created: null, data: undefined, meta: null };
+  if (json === undefined) return { ...nothing, undocumented: 'the body is not JSON' };
+  if (!isRecord(json)) return { ...nothing, undocumented: 'the body is not a JSON object' };
+  const { topic, data, meta } = json;
+  const created = parseInstant(json.created);
+  return {
+    topic: textOf(topic) ?? null,
+    created: created === null ? null : rfc3339(created),
+    data,
+    meta: isRecord(meta) ? meta : null,
+    undocumented:
+      textOf(topic) === undefined
+        ? 'topic is not a text'
+        : created === null
+          ? 'created is not a time'
+          : !isRecord(data)
+            ? 'data is not an object'
+            : meta !== undefined && meta !== null && !isRecord(meta)
+              ? 'meta is neither null nor an object'
+              : null,
+  };
+}
+
+/**
+ * The name of the subscriber that a subscription belongs to: it is `NAME.TOPIC` or `replay.NAME`, prefix and all.
+ * Terraform lets no subscriber be named `replay` or `unrouted`, and a name has no dot.
+ * @param prefix where it is known; else it stays part of the name.
+ * @returns undefined where the subscription is not of that form.
+ */
+export function subscriberOf(subscription: string | undefined, prefix = ''): string | undefined {
+  const full = subscription?.split('/').at(-1) ?? '';
+  if (!full.startsWith(prefix)) return undefined;
+  const name = full.slice(prefix.length);
+  const [, before, replayed] = /^(.*)replay\.([a-z0-9-]+)$/.exec(name) ?? [];
+  if (replayed !== undefined && replayed !== 'unrouted') return `${before}${replayed}`;
+  return /^(.+?)\.(?:[^.]+\.[^.]+|unrouted)$/.exec(name)?.[1];
+}
+
+async function sha256(bytes: Uint8Array): Promise<string> {
+  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>));
+  return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
+}
+
+/** undefined where it is not JSON in UTF-8. */
+function parseJson(body: Uint8Array): unknown {
+  try {
+    return JSON.parse(utf8.decode(body));
+  } catch {
+    return undefined;
+  }
+}
+
+/** null where it is not base64 of the standard alphabet, with padding. `atob` alone skips white space. */
+function bytesOf(base64: string): Uint8Array | null {
+  if (base64.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/.test(base64)) return null;
+  const binary = atob(base64);
+  const bytes = new Uint8Array(binary.length);
+  for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i);
+  return bytes;
+}
+
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** A text that Pub/Sub would take back: what is dead-lettered is published again. */
+function isText(value: unknown): value is string {
+  return typeof value === 'string' && value.isWellFormed();
+}
+
+function textOf(value: unknown): string | undefined {
+  return isText(value) && value !== '' ? value : undefined;
+}
