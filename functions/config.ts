@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 
 /** The environment is missing something, or wrong: `message` is one line that says what to set. */
@@ -50,6 +51,31 @@ export function parseSecrets(text: string, source: string): readonly [string, ..
   if (/[\p{Cc}\ufffd]/u.test([first, ...others].join('')))
     throw new ConfigError(`${source} is not text: it must hold the secret shared with Heron, in UTF-8.`);
   return [first, ...others];
+}
+
+/**
+ * What a secret looks like that was pasted with something around it, as far as that can be told: each is taken as it is,
+ * for Heron may choose its secrets as it likes. Quotes nothing of them.
+ */
+export function suspicions(secrets: readonly string[]): readonly string[] {
+  const shapes: readonly (readonly [RegExp, string])[] = [
+    [/["'`]/, 'has quotes'],
+    [/[,;]/, 'has a comma or semicolon: several secrets stand one a line'],
+    [/\\[nrt]/, 'has a backslash and a letter where a line break may be meant'],
+    [/^(?:export\s+)?[A-Za-z_]\w*\s*=[^=]/, 'begins with a name and ='],
+    [/\p{Cf}/u, 'has characters that cannot be seen'],
+    [/\s/, 'has spaces'],
+  ];
+  return secrets.flatMap((secret, i) =>
+    shapes.filter(([shape]) => shape.test(secret)).map(([, what]) => `secret ${i + 1} of ${secrets.length} ${what}`),
+  );
+}
+
+/** Tells secrets apart in a log, and nothing more: the first 32 bits of a hash of each. */
+export function fingerprints(secrets: readonly string[]): string {
+  const fingerprint = (secret: string) =>
+    createHash('sha256').update(`fingerprint of a Heron secret\n${secret}`).digest('hex').slice(0, 8);
+  return secrets.map(fingerprint).join(', ');
 }
 
 /** @throws ConfigError */

@@ -16,6 +16,8 @@ export type LogFields = {
   readonly http_status?: number;
   readonly error?: string;
   readonly reason?: string;
+  /** Which of the shared secrets made the signature: 1 for the first. */
+  readonly secret?: number;
   /** `projects/P/traces/T`, see {@link traceOf}. */
   readonly trace?: string | undefined;
 };

@@ -2,7 +2,15 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { busConfig, ConfigError, parseSecrets, retentionDays, secretSource, storeConfig } from '../functions/config.ts';
+import {
+  busConfig,
+  ConfigError,
+  parseSecrets,
+  retentionDays,
+  secretSource,
+  storeConfig,
+  suspicions,
+} from '../functions/config.ts';
 
 const SECRET = 'sec_of_the_tests';
 const FOLDER = tmpdir();
@@ -69,6 +77,28 @@ describe('the shared secret', () => {
     refusal(() => secretSource(both), 'HERON_SHARED_SECRET_FILE');
   });
 });
+
+test.each([
+  ['"sec_a"', 'quotes'],
+  ["'sec_a'", 'quotes'],
+  ['sec_a,sec_b', 'comma'],
+  ['sec_a\\nsec_b', 'backslash'],
+  ['HERON_SHARED_SECRET=sec_a', 'name and ='],
+  ['export SECRET=sec_a', 'name and ='],
+  ['sec_\u200ba', 'cannot be seen'],
+  ['sec_a sec_b', 'spaces'],
+])('a secret like %j is suspicious, and why is told without it', (secret, why) => {
+  const told = suspicions(['sec_good', secret]);
+  expect(told[0]).toMatch(new RegExp(`^secret 2 of 2 .*${why}`));
+  expect(told.join()).not.toContain('sec_');
+});
+
+test.each(['sec_a', 'sec_Eqio3Y4dhyNiMphrXwG58p', 'c2VjcmV0+/c2VjcmV0MTIzNA==', 'x=', 'abc==', 'päßwörd', 'a.b-c~d!'])(
+  'a secret like %j is not suspicious',
+  (secret) => {
+    expect(suspicions([secret])).toEqual([]);
+  },
+);
 
 const PROJECT = { GOOGLE_CLOUD_PROJECT: 'heron-local' };
 

@@ -3,7 +3,7 @@ import type { BusConfig } from '../config.ts';
 import { within } from '../deadline.ts';
 import type { Message } from '../events/message.ts';
 import { CODE, codeOf } from '../grpc.ts';
-import { type Publisher, TopicNotFound } from './bus.ts';
+import { type Publisher, REFUSALS, Refused } from './bus.ts';
 
 /** What may succeed a moment later. */
 const TRANSIENT: ReadonlySet<number> = new Set([
@@ -63,7 +63,10 @@ export class GooglePublisher implements Publisher {
         return response.messageIds?.[0] ?? '';
       } catch (error) {
         const code = codeOf(error);
-        if (code === CODE.NOT_FOUND) throw new TopicNotFound(`${topicPrefix}${topic}`, { cause: error });
+        if (code !== undefined && REFUSALS.has(code)) {
+          const { details } = error as { details?: unknown };
+          throw new Refused(`${topicPrefix}${topic}`, code, String(details ?? ''), { cause: error });
+        }
         // An error without a code is the client's own, such as credentials that it could not get and will not try again.
         if (code === undefined || (code === CODE.DEADLINE_EXCEEDED && timeout >= FIRST_TRY_MS)) this.#replace(client);
         else if (!TRANSIENT.has(code)) throw error;

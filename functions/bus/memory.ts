@@ -2,7 +2,7 @@ import { clock } from '../clock.ts';
 import type { Message } from '../events/message.ts';
 import { CODE } from '../grpc.ts';
 import type { Instant } from '../heron/instant.ts';
-import { fitsPubSub, type Publisher, type Pulled, type Subscriber, TopicNotFound } from './bus.ts';
+import { fitsPubSub, type Publisher, type Pulled, Refused, type Subscriber } from './bus.ts';
 import { DELIVERY, type SubscriptionPlan, type Topology } from './topology.ts';
 
 export type MemoryBusOptions = {
@@ -57,7 +57,7 @@ export class MemoryBus implements Publisher, Subscriber {
     for (const plan of subscriptions) {
       const subscription: Subscription = { plan, waiting: [], pulled: new Map(), pushing: 0, backingOff: new Set() };
       const siblings = this.#topics.get(plan.topic);
-      if (siblings === undefined) throw new TopicNotFound(plan.topic);
+      if (siblings === undefined) throw new Refused(plan.topic, CODE.NOT_FOUND, '');
       if (this.#subscriptions.has(plan.name)) throw new Error(`The subscription ${plan.name} exists already.`);
       siblings.push(subscription);
       this.#subscriptions.set(plan.name, subscription);
@@ -66,9 +66,9 @@ export class MemoryBus implements Publisher, Subscriber {
 
   async publish(topic: string, message: Message): Promise<string> {
     const subscriptions = this.#topics.get(topic);
-    if (subscriptions === undefined) throw new TopicNotFound(topic);
+    if (subscriptions === undefined) throw new Refused(topic, CODE.NOT_FOUND, 'Topic not found');
     const flaw = flawOf(message);
-    if (flaw !== null) throw Object.assign(new Error(flaw), { code: CODE.INVALID_ARGUMENT, details: flaw });
+    if (flaw !== null) throw new Refused(topic, CODE.INVALID_ARGUMENT, flaw);
     const messageId = String(++this.#ids);
     const copy = { data: Uint8Array.from(message.data), attributes: { ...message.attributes } };
     for (const subscription of subscriptions) {

@@ -1,4 +1,4 @@
-import { createHmac, timingSafeEqual } from 'node:crypto';
+import { createHmac, type Hmac, timingSafeEqual } from 'node:crypto';
 
 /** The request header that carries the signature (Node gives header names in lower case). */
 export const SIGNATURE_HEADER = 'heron-signature';
@@ -19,19 +19,58 @@ export function isSignatureShaped(value: string | undefined): value is string {
   return value !== undefined && SHAPE.test(value);
 }
 
+/** What a request says in {@link SIGNATURE_HEADER}. */
+export type GivenSignature =
+  | { readonly kind: 'unsigned' }
+  | { readonly kind: 'malformed' }
+  | { readonly kind: 'shaped'; readonly signature: string };
+
 /**
- * Whether one of the secrets signed the body. The texts themselves are compared, as Heron's specification does, so a
- * signature that only decodes to the same bytes is refused. Every secret is tried and each comparison takes constant
- * time, so that the time tells neither which secret matched nor how much of one did. No secrets: never. An empty one
- * is none: anybody could sign with it.
+ * Reads the header. Sent more than once, or by a proxy joined with commas (which no signature has), equal copies count
+ * once, and differing ones are malformed: nobody could say which was meant.
  */
-export function verify(body: Uint8Array, signature: string, secrets: readonly string[]): boolean {
-  if (!isSignatureShaped(signature)) return false;
-  // Both are ASCII of one length, so that equal bytes are equal texts.
-  const given = Buffer.from(signature, 'latin1');
-  let valid = false;
-  for (const secret of secrets) {
-    if (secret !== '' && timingSafeEqual(given, Buffer.from(sign(body, secret), 'latin1'))) valid = true;
+export function givenSignature(header: string | readonly string[] | undefined): GivenSignature {
+  if (header === undefined) return { kind: 'unsigned' };
+  const [signature, ...others] = new Set(
+    String(header)
+      .split(',')
+      .map((copy) => copy.trim()),
+  );
+  return isSignatureShaped(signature) && others.length === 0 ? { kind: 'shaped', signature } : { kind: 'malformed' };
+}
+
+/**
+ * Which of the secrets signed the body, counted from 0, or null where none did. The texts themselves are compared, as
+ * Heron's specification does, so a signature that only decodes to the same bytes is refused. Every secret is tried and
+ * each comparison takes constant time, so that the time tells neither which secret matched nor how much of one did. No
+ * secrets: null. An empty one is none: anybody could sign with it.
+ */
+export function signedBy(body: Uint8Array, signature: string, secrets: readonly string[]): number | null {
+  const signing = new Signing(secrets);
+  signing.update(body);
+  return signing.signedBy(signature);
+}
+
+/** The same for a body that comes in pieces and is not kept. */
+export class Signing {
+  readonly #hmacs: readonly (Hmac | null)[];
+
+  constructor(secrets: readonly string[]) {
+    this.#hmacs = secrets.map((secret) => (secret === '' ? null : createHmac('sha256', secret)));
   }
-  return valid;
+
+  update(piece: Uint8Array): void {
+    for (const hmac of this.#hmacs) hmac?.update(piece);
+  }
+
+  /** Like {@link signedBy}, of all pieces; nothing may be added afterwards. */
+  signedBy(signature: string): number | null {
+    if (!isSignatureShaped(signature)) return null;
+    // Both are ASCII of one length, so that equal bytes are equal texts.
+    const given = Buffer.from(signature, 'latin1');
+    let found: number | null = null;
+    for (const [i, hmac] of this.#hmacs.entries())
+      if (hmac !== null && timingSafeEqual(given, Buffer.from(hmac.digest('base64'), 'latin1'))) found ??= i;
+    return found;
+  }
 }

@@ -1,14 +1,17 @@
-import { fitsPubSub, MAX_MESSAGE_BYTES, type Publisher, TopicNotFound } from '../bus/bus.ts';
+import type { IncomingMessage } from 'node:http';
+import { fitsPubSub, maxDataBytes, type Publisher, Refused } from '../bus/bus.ts';
 import { UNROUTED } from '../bus/topology.ts';
 import type { Clock, Stopwatch } from '../clock.ts';
 import { eventOf, type HeronEvent } from '../events/event.ts';
 import { type Message, toMessage } from '../events/message.ts';
-import { isSignatureShaped, SIGNATURE_HEADER, verify } from '../heron/signature.ts';
+import { CODE } from '../grpc.ts';
+import { givenSignature, SIGNATURE_HEADER, Signing, signedBy } from '../heron/signature.ts';
 import { answer, answerProblem, answerUnavailable } from '../http/answer.ts';
-import { readBody } from '../http/body.ts';
+import { type Body, readBody, readChunks } from '../http/body.ts';
 import type { Handler } from '../http/server.ts';
 import { describe, type Log, type LogFields, type Severity, traceOf } from '../log.ts';
 import { type Destination, destinationOf, unrouted } from './destination.ts';
+import { MALFORMED, MISMATCH, NOT_POST, oversized, type Refusal, timedOut, tooLarge, UNSIGNED } from './refusals.ts';
 import type { Secrets } from './secrets.ts';
 
 export type IngestDependencies = {
@@ -24,54 +27,23 @@ export type IngestDependencies = {
 const BODY_MS = 5_000;
 const DURABLE_MS = 6_000;
 
-type Refusal = {
-  readonly status: number;
-  readonly title: string;
-  readonly detail: string;
-  readonly outcome: string;
-  readonly severity?: Severity;
-  readonly headers?: Readonly<Record<string, string>>;
-};
+/** What Pub/Sub takes of a body whose attributes are not known. */
+const MAX_BODY_BYTES = maxDataBytes();
+/** Cloud Run's own limit for a request. */
+const MAX_HASHED_BYTES = 32 * 1024 * 1024;
 
-const NOT_POST: Refusal = {
-  status: 405,
-  title: 'Method Not Allowed',
-  detail: 'Webhooks are sent with POST.',
-  outcome: 'method_not_allowed',
-  headers: { Allow: 'POST' },
-};
-const ENCODED: Refusal = {
-  status: 415,
-  title: 'Unsupported Media Type',
-  detail: 'Send the body as it is, without Content-Encoding.',
-  outcome: 'encoding_refused',
-  headers: { 'Accept-Encoding': 'identity' },
-};
-/** The same whether the signature is missing or wrong. */
-const UNAUTHORIZED: Refusal = {
-  status: 401,
-  title: 'Unauthorized',
-  detail: 'The Heron-Signature header is missing or does not match the body.',
-  outcome: 'rejected',
-  headers: { 'WWW-Authenticate': 'Heron-Signature' },
-};
-const TOO_LARGE: Refusal = {
-  status: 413,
-  title: 'Content Too Large',
-  detail: `Pub/Sub takes ${MAX_MESSAGE_BYTES} bytes a message, attributes included.`,
-  outcome: 'too_large',
-  severity: 'ERROR',
-};
-const TIMED_OUT: Refusal = {
-  status: 408,
-  title: 'Request Timeout',
-  detail: `The body did not arrive within ${BODY_MS / 1000} s.`,
-  outcome: 'timed_out',
+/** What to do about a topic that refuses, by the code with which it does. */
+const ADVICE: Readonly<Record<number, string>> = {
+  [CODE.NOT_FOUND]: "Apply the Terraform module: it makes a topic for each of Heron's.",
+  [CODE.PERMISSION_DENIED]: 'Grant ingest roles/pubsub.publisher on it: applying the Terraform module does.',
+  [CODE.INVALID_ARGUMENT]: 'Take the schema off the topic, if it has one: what Heron sends changes.',
+  [CODE.FAILED_PRECONDITION]: "Look at the topic's policies, such as the regions that may keep its messages.",
 };
 
 /**
  * The webhook: answers 2xx only once Pub/Sub has the event. What Heron signed is published whatever it says; what Heron
- * did not sign is refused as early as can be told.
+ * did not sign is refused as early as can be told. A Content-Encoding changes nothing: the bytes as they came are what
+ * is signed, and what is kept.
  */
 export function ingest({ publisher, secrets, log, clock, stopwatch, projectId }: IngestDependencies): Handler {
   return async (request, response) => {
@@ -82,54 +54,57 @@ export function ingest({ publisher, secrets, log, clock, stopwatch, projectId }:
     const trace = traceOf(request.headers, projectId);
     const done = (severity: Severity, message: string, fields: LogFields) =>
       log(severity, message, { ...fields, milliseconds: elapsed(), trace });
-    const refuse = (
-      { status, title, detail, outcome, severity = 'WARNING', headers = {} }: Refusal,
-      fields?: LogFields,
-    ) => {
-      done(severity, `${title}: ${detail}`, { ...fields, outcome, http_status: status });
+    const refuse = ({ status, title, detail, told, outcome, severity, headers = {} }: Refusal, fields?: LogFields) => {
+      done(severity, told, { ...fields, outcome, http_status: status });
       answerProblem(response, status, title, detail, { headers });
     };
-
-    /** @returns where it was published in the end: where its own topic is missing, to `unrouted`. */
+    const clientLeft = () =>
+      done('WARNING', 'The client left before it had sent its body.', { outcome: 'client_left' });
+    /** @returns where it was published in the end: where its own topic refuses it for good, to `unrouted`. */
     const publish = async (event: HeronEvent, message: Message): Promise<Destination> => {
       const destination = destinationOf(event);
       try {
         await publisher.publish(destination.topic, message, left());
         return destination;
       } catch (error) {
-        if (!(error instanceof TopicNotFound) || destination.topic === UNROUTED) throw error;
-        const advice = "Apply the Terraform module: it makes a topic for each of Heron's.";
-        log('ERROR', `${error.message} ${advice}`, { ...idsOf(event), outcome: 'topic_missing', trace });
+        if (!(error instanceof Refused) || destination.topic === UNROUTED) throw error;
+        const outcome = error.code === CODE.NOT_FOUND ? 'topic_missing' : 'topic_refused';
+        const text = [error.message, ADVICE[error.code]].join(' ');
+        log('ERROR', text, { ...idsOf(event), outcome, error: describe(error), trace });
         await publisher.publish(UNROUTED, message, left());
-        return unrouted('its topic does not exist');
+        return unrouted(outcome === 'topic_missing' ? 'its topic does not exist' : 'its topic refuses it');
       }
     };
 
     if (request.method !== 'POST') return refuse(NOT_POST);
-    if (request.headers['content-encoding'] !== undefined) return refuse(ENCODED);
-    const signature = request.headers[SIGNATURE_HEADER];
-    if (typeof signature !== 'string' || !isSignatureShaped(signature)) return refuse(UNAUTHORIZED);
+    const given = givenSignature(request.headers[SIGNATURE_HEADER]);
+    if (given.kind !== 'shaped') return refuse(given.kind === 'unsigned' ? UNSIGNED : MALFORMED);
+    const { signature } = given;
 
-    const body = await readBody(request, MAX_MESSAGE_BYTES, BODY_MS);
+    const body = await readBody(request, MAX_BODY_BYTES, BODY_MS);
     switch (body.kind) {
-      case 'too_large':
-        return refuse(TOO_LARGE, { bytes: body.announced ?? body.start.byteLength });
+      case 'too_large': {
+        const known = await secrets.current();
+        const { refusal, bytes } = await judgeLarge(request, body, signature, known, BODY_MS - elapsed());
+        return refusal === null ? clientLeft() : refuse(refusal, { bytes });
+      }
       case 'timed_out':
-        return refuse(TIMED_OUT);
+        return refuse(timedOut(BODY_MS));
       case 'client_left':
-        return done('WARNING', 'The client left before it had sent its body.', { outcome: 'client_left' });
+        return clientLeft();
       case 'complete':
         break;
       default:
         body satisfies never;
     }
     const { bytes } = body;
-    if (!(await secrets.some((known) => verify(bytes, signature, known)))) return refuse(UNAUTHORIZED);
+    const secret = await secrets.find((known) => signedBy(bytes, signature, known));
+    if (secret === null) return refuse(MISMATCH, { bytes: bytes.byteLength });
 
     const event = eventOf(bytes, received_at);
-    const ids = idsOf(event);
+    const ids = { ...idsOf(event), secret: secret + 1 };
     const message = toMessage(event);
-    if (!fitsPubSub(message)) return refuse(TOO_LARGE, ids);
+    if (!fitsPubSub(message)) return refuse(tooLarge(bytes.byteLength, maxDataBytes(message.attributes)), ids);
 
     try {
       const { topic, why } = await publish(event, message);
@@ -141,7 +116,7 @@ export function ingest({ publisher, secrets, log, clock, stopwatch, projectId }:
         ...ids,
         outcome: 'unavailable',
         http_status: 503,
-        error: error instanceof TopicNotFound ? error.message : describe(error),
+        error: error instanceof Refused ? `${describe(error)} (${error.message})` : describe(error),
       });
       answerUnavailable(response, 'The event could not be made durable. Send it again later.');
     }
@@ -150,4 +125,37 @@ export function ingest({ publisher, secrets, log, clock, stopwatch, projectId }:
 
 function idsOf({ topic, event_id, heron_id, body }: HeronEvent): LogFields {
   return { topic, event_id, heron_id, bytes: body.byteLength };
+}
+
+/**
+ * Looks whose a body is that is too large to be kept: Heron's is lost, which somebody should know, and a stranger's is
+ * not. It is hashed as it comes; what is larger or slower than bears hashing counts as a stranger's.
+ * @param secrets as they are now: the bytes are gone when a mismatch might be worth reading them again.
+ * @returns no refusal where the client left.
+ */
+async function judgeLarge(
+  request: IncomingMessage,
+  { announced, start }: Extract<Body, { kind: 'too_large' }>,
+  signature: string,
+  secrets: readonly string[],
+  timeoutMs: number,
+): Promise<{ readonly refusal: Refusal | null; readonly bytes: number }> {
+  if (announced !== null && announced > MAX_HASHED_BYTES)
+    return { refusal: oversized(MAX_BODY_BYTES), bytes: announced };
+  const signing = new Signing(secrets);
+  signing.update(start);
+  let bytes = start.byteLength;
+  const read = await readChunks(request, MAX_HASHED_BYTES - bytes, timeoutMs, (chunk) => {
+    signing.update(chunk);
+    bytes += chunk.byteLength;
+  });
+  switch (read) {
+    case 'complete':
+      return { refusal: signing.signedBy(signature) === null ? MISMATCH : tooLarge(bytes, MAX_BODY_BYTES), bytes };
+    case 'too_large':
+    case 'timed_out':
+      return { refusal: oversized(MAX_BODY_BYTES), bytes: announced ?? bytes };
+    case 'client_left':
+      return { refusal: null, bytes };
+  }
 }

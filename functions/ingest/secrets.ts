@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import type { Stopwatch } from '../clock.ts';
-import { ConfigError, parseSecrets, type SecretSource } from '../config.ts';
+import { ConfigError, fingerprints, parseSecrets, type SecretSource, suspicions } from '../config.ts';
 import { within } from '../deadline.ts';
 import { describe, type Log } from '../log.ts';
 
@@ -10,6 +10,10 @@ const MAX_AGE_MS = 60_000;
 const MISMATCH_INTERVAL_MS = 5_000;
 /** Each read of a mounted secret is a call to Secret Manager: it must not eat the time there is for publishing. */
 const PATIENCE_MS = 1_000;
+/** A read that takes so long may never end, and no signal can stop it: another one is begun beside it. */
+const HUNG_MS = 30_000;
+/** Each read that hangs holds one of the four threads that name look-ups need as well. */
+const MAX_READS = 2;
 
 /** The shared secrets, kept up to date with their file. The last good ones are kept where it cannot be read. */
 export class Secrets {
@@ -17,8 +21,12 @@ export class Secrets {
   readonly #log: Log;
   readonly #stopwatch: Stopwatch;
   #secrets: readonly string[];
+  /** When the latest read was begun, and which of them told the secrets that are known. */
   #readAt: number;
-  #reading = false;
+  #begun = 0;
+  #known = 0;
+  /** Reads that have not ended. */
+  readonly #reads = new Set<number>();
   /** Until the latest read is done, or has taken too long to be waited for. */
   #patience: Promise<void> = Promise.resolve();
 
@@ -28,21 +36,28 @@ export class Secrets {
     this.#log = log;
     this.#stopwatch = stopwatch;
     this.#readAt = stopwatch();
+    this.#warn();
   }
 
-  /** @param valid whether it is the right one, asked at most twice: of the secrets known, and of those read again. */
-  async some(valid: (secrets: readonly string[]) => boolean): Promise<boolean> {
+  /** The secrets, read again where they are old. */
+  async current(): Promise<readonly string[]> {
     await this.#refresh(MAX_AGE_MS);
-    if (valid(this.#secrets)) return true;
-    const before = this.#secrets;
+    return this.#secrets;
+  }
+
+  /** @param find is asked at most twice: of the secrets known, and where it finds null, of those read again. */
+  async find<T>(find: (secrets: readonly string[]) => T | null): Promise<T | null> {
+    const before = await this.current();
+    const found = find(before);
+    if (found !== null) return found;
     await this.#refresh(MISMATCH_INTERVAL_MS);
-    return this.#secrets !== before && valid(this.#secrets);
+    return this.#secrets === before ? null : find(this.#secrets);
   }
 
   async #refresh(maxAgeMs: number): Promise<void> {
     if (this.#file === undefined) return;
-    // Never two reads at once: one that hangs holds a thread of the few there are, and no signal can stop it.
-    if (!this.#reading && this.#stopwatch() - this.#readAt >= maxAgeMs) {
+    const age = this.#stopwatch() - this.#readAt;
+    if (age >= (this.#reads.size > 0 ? HUNG_MS : maxAgeMs) && this.#reads.size < MAX_READS) {
       this.#readAt = this.#stopwatch();
       this.#patience = within(PATIENCE_MS, this.#read(this.#file), () =>
         this.#stale(`the read takes over ${PATIENCE_MS} ms`),
@@ -52,13 +67,34 @@ export class Secrets {
   }
 
   async #read(file: string): Promise<void> {
-    this.#reading = true;
+    const read = ++this.#begun;
+    this.#reads.add(read);
     try {
-      this.#secrets = parseSecrets(await readFile(file, 'utf8'), 'HERON_SHARED_SECRET_FILE');
+      const secrets = parseSecrets(await readFile(file, 'utf8'), 'HERON_SHARED_SECRET_FILE');
+      if (read > this.#known) this.#take(read, secrets);
     } catch (error) {
       this.#stale(error instanceof ConfigError ? error.message : describe(error));
     }
-    this.#reading = false;
+    this.#reads.delete(read);
+  }
+
+  #take(read: number, secrets: readonly string[]): void {
+    this.#known = read;
+    const before = this.#secrets;
+    if (secrets.join('\n') === before.join('\n')) return;
+    this.#secrets = secrets;
+    const message = `The shared secret has changed: ${told(before)} before, ${told(secrets)} now.`;
+    this.#log('NOTICE', message, { outcome: 'secret_changed' });
+    this.#warn();
+  }
+
+  #warn(): void {
+    const found = suspicions(this.#secrets);
+    if (found.length === 0) return;
+    const advice = 'It is used as it is. If that is not what Heron shows, set it to the text alone, one secret a line.';
+    this.#log('WARNING', `The shared secret looks wrong: ${found.join('; ')}. ${advice}`, {
+      outcome: 'secret_suspicious',
+    });
   }
 
   #stale(error: string): void {
@@ -67,4 +103,9 @@ export class Secrets {
       error,
     });
   }
+}
+
+/** How many, and which, for who compares logs; the secrets cannot be told from it. */
+function told(secrets: readonly string[]): string {
+  return `${secrets.length} (${fingerprints(secrets)})`;
 }

@@ -2,9 +2,10 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Publisher, type Pulled, type Subscriber, TopicNotFound } from '../../functions/bus/bus.ts';
+import type { Publisher, Pulled, Subscriber } from '../../functions/bus/bus.ts';
 import type { DELIVERY, Topology } from '../../functions/bus/topology.ts';
 import { type Pushed, parsePush } from '../../functions/events/message.ts';
+import { CODE } from '../../functions/grpc.ts';
 
 export type Side = {
   readonly publisher: Publisher;
@@ -104,7 +105,11 @@ export function busContract(connect: () => Side): void {
   });
 
   it('says that a topic does not exist', async () => {
-    await expect(publish('no.such.topic', 'lost')).rejects.toBeInstanceOf(TopicNotFound);
+    await expect(publish('no.such.topic', 'lost')).rejects.toMatchObject({ name: 'Refused', code: CODE.NOT_FOUND });
+  });
+
+  it('says that a topic refuses a message for good', async () => {
+    await expect(publish('first.topic', '')).rejects.toMatchObject({ name: 'Refused', code: CODE.INVALID_ARGUMENT });
   });
 
   it('confirms what nobody subscribes to', async () => {

@@ -1,10 +1,11 @@
-import { type Publisher, TopicNotFound } from '../../functions/bus/bus.ts';
+import { type Publisher, Refused } from '../../functions/bus/bus.ts';
 import type { Message } from '../../functions/events/message.ts';
 
 /** A publisher that remembers, and fails as it is told to. */
 export class FakePublisher implements Publisher {
   readonly published: { readonly topic: string; readonly message: Message }[] = [];
-  readonly missing = new Set<string>();
+  /** Topics that refuse for good, by the code with which they do. */
+  readonly refusals = new Map<string, number>();
   /** The time each publish was given. */
   readonly timeouts: number[] = [];
   pending = 0;
@@ -12,7 +13,8 @@ export class FakePublisher implements Publisher {
 
   async publish(topic: string, message: Message, timeoutMs: number): Promise<string> {
     this.timeouts.push(timeoutMs);
-    if (this.missing.has(topic)) throw new TopicNotFound(topic);
+    const refusal = this.refusals.get(topic);
+    if (refusal !== undefined) throw new Refused(topic, refusal, 'refused');
     if (this.failure === 'hang') {
       this.pending += 1;
       await new Promise((resolve) => setTimeout(resolve, timeoutMs));
