@@ -1,0 +1,88 @@
+import { readFileSync } from 'node:fs';
+import { cruise, type ICruiseResult, type IForbiddenRuleType } from 'dependency-cruiser';
+import { beforeAll, describe, expect, it } from 'vitest';
+
+/** What each room may import of others. Those without any are the ground. */
+const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
+  heron: [],
+  http: [],
+  events: ['heron'],
+  store: ['events', 'heron'],
+  bus: ['events', 'heron'],
+  subscriber: ['heron'],
+  ingest: ['bus', 'events', 'heron', 'http'],
+  projector: ['bus', 'store', 'events', 'heron', 'http'],
+  query: ['store', 'events', 'heron', 'http'],
+  recover: ['ingest', 'bus', 'events', 'heron', 'http'],
+  local: ['ingest', 'projector', 'query', 'recover', 'store', 'bus', 'events', 'heron', 'http'],
+  cli: ['local', 'recover', 'subscriber', 'store', 'bus', 'events', 'heron'],
+};
+/** In no room, and used by all. */
+const COMMON = '^functions/(clock|deadline|grpc|log|pool)[.]ts$';
+
+const rules: IForbiddenRuleType[] = [
+  { name: 'no circle', from: {}, to: { circular: true } },
+  ...Object.entries(MAY_IMPORT).map(([room, others]) => ({
+    name: `${room} imports downwards only`,
+    from: { path: `^functions/${room}/` },
+    to: { path: '^functions/(?:[^/]+/|index[.]ts)', pathNot: `^functions/(?:${[room, ...others].join('|')})/` },
+  })),
+  {
+    name: 'what all use knows of no room but the ground',
+    from: { path: COMMON },
+    to: { path: '^functions/', pathNot: [COMMON, '^functions/heron/'] },
+  },
+  {
+    name: 'pure rooms reach nothing outside but hashes',
+    from: { path: '^functions/(heron|events)/' },
+    to: { pathNot: ['^functions/(heron|events)/', '^(node:)?crypto$'] },
+  },
+  {
+    name: 'ingest reaches no Firestore',
+    from: { path: '^functions/ingest/start[.]ts$' },
+    to: { path: '@google-cloud/firestore', reachable: true },
+  },
+  { name: 'what is imported is there', from: {}, to: { couldNotResolve: true } },
+  {
+    name: 'functions need no dev dependency',
+    from: { path: '^functions/' },
+    to: { dependencyTypes: ['npm-dev'], dependencyTypesNot: ['type-only'] },
+  },
+];
+
+describe('the rooms', () => {
+  let found: ICruiseResult;
+
+  beforeAll(async () => {
+    const { output } = await cruise(['functions'], {
+      ruleSet: { forbidden: rules },
+      validate: true,
+      parser: 'swc',
+      tsPreCompilationDeps: true,
+      doNotFollow: { path: 'node_modules' },
+      exclude: { path: '^functions/query/page/' }, // the browser's: it is served, not imported
+    });
+    found = output as ICruiseResult;
+  });
+
+  it('are all named, and seen', () => {
+    const rooms = found.modules.flatMap(({ source }) => /^functions\/([^/]+)\//.exec(source)?.[1] ?? []);
+    expect(Object.keys(MAY_IMPORT)).toEqual(expect.arrayContaining([...new Set(rooms)]));
+    expect(found.modules.find(({ source }) => source === 'functions/events/event.ts')?.dependencies).toContainEqual(
+      expect.objectContaining({ resolved: 'functions/heron/webhook.ts' }),
+    );
+  });
+
+  it('import downwards only, without circles, and pure ones nothing of the world', () => {
+    const broken = found.summary.violations.map(({ rule, from, to }) => `${rule.name}: ${from} → ${to}`);
+    expect(broken).toEqual([]);
+  });
+});
+
+it('the lock file holds what each package must be', () => {
+  const { packages } = JSON.parse(readFileSync('package-lock.json', 'utf8')) as {
+    packages: Readonly<Record<string, { readonly integrity?: string; readonly link?: boolean }>>;
+  };
+  const open = Object.entries(packages).filter(([path, { integrity, link }]) => path !== '' && !link && !integrity);
+  expect(open.map(([path]) => path)).toEqual([]);
+});
