@@ -1,16 +1,14 @@
 import type { IncomingMessage } from 'node:http';
 import { fitsPubSub, maxDataBytes, type Publisher, Refused } from '../bus/bus.ts';
-import { UNROUTED } from '../bus/topology.ts';
 import type { Clock, Stopwatch } from '../clock.ts';
-import { eventOf, type HeronEvent } from '../events/event.ts';
-import { type Message, toMessage } from '../events/message.ts';
-import { CODE } from '../grpc.ts';
+import { eventOf } from '../events/event.ts';
+import { toMessage } from '../events/message.ts';
 import { givenSignature, SIGNATURE_HEADER, Signing, signedBy } from '../heron/signature.ts';
 import { answer, answerProblem, answerUnavailable } from '../http/answer.ts';
 import { type Body, readBody, readChunks } from '../http/body.ts';
 import type { Handler } from '../http/server.ts';
 import { describe, type Log, type LogFields, type Severity, traceOf } from '../log.ts';
-import { type Destination, destinationOf, unrouted } from './destination.ts';
+import { idsOf, publishEvent } from './publish.ts';
 import { MALFORMED, MISMATCH, NOT_POST, oversized, type Refusal, timedOut, tooLarge, UNSIGNED } from './refusals.ts';
 import type { Secrets } from './secrets.ts';
 
@@ -32,14 +30,6 @@ const MAX_BODY_BYTES = maxDataBytes();
 /** Cloud Run's own limit for a request. */
 const MAX_HASHED_BYTES = 32 * 1024 * 1024;
 
-/** What to do about a topic that refuses, by the code with which it does. */
-const ADVICE: Readonly<Record<number, string>> = {
-  [CODE.NOT_FOUND]: "Apply the Terraform module: it makes a topic for each of Heron's.",
-  [CODE.PERMISSION_DENIED]: 'Grant ingest roles/pubsub.publisher on it: applying the Terraform module does.',
-  [CODE.INVALID_ARGUMENT]: 'Take the schema off the topic, if it has one: what Heron sends changes.',
-  [CODE.FAILED_PRECONDITION]: "Look at the topic's policies, such as the regions that may keep its messages.",
-};
-
 /**
  * The webhook: answers 2xx only once Pub/Sub has the event. What Heron signed is published whatever it says; what Heron
  * did not sign is refused as early as can be told. A Content-Encoding changes nothing: the bytes as they came are what
@@ -60,21 +50,6 @@ export function ingest({ publisher, secrets, log, clock, stopwatch, projectId }:
     };
     const clientLeft = () =>
       done('WARNING', 'The client left before it had sent its body.', { outcome: 'client_left' });
-    /** @returns where it was published in the end: where its own topic refuses it for good, to `unrouted`. */
-    const publish = async (event: HeronEvent, message: Message): Promise<Destination> => {
-      const destination = destinationOf(event);
-      try {
-        await publisher.publish(destination.topic, message, left());
-        return destination;
-      } catch (error) {
-        if (!(error instanceof Refused) || destination.topic === UNROUTED) throw error;
-        const outcome = error.code === CODE.NOT_FOUND ? 'topic_missing' : 'topic_refused';
-        const text = [error.message, ADVICE[error.code]].join(' ');
-        log('ERROR', text, { ...idsOf(event), outcome, error: describe(error), trace });
-        await publisher.publish(UNROUTED, message, left());
-        return unrouted(outcome === 'topic_missing' ? 'its topic does not exist' : 'its topic refuses it');
-      }
-    };
 
     if (request.method !== 'POST') return refuse(NOT_POST);
     const given = givenSignature(request.headers[SIGNATURE_HEADER]);
@@ -107,7 +82,7 @@ export function ingest({ publisher, secrets, log, clock, stopwatch, projectId }:
     if (!fitsPubSub(message)) return refuse(tooLarge(bytes.byteLength, maxDataBytes(message.attributes)), ids);
 
     try {
-      const { topic, why } = await publish(event, message);
+      const { topic, why } = await publishEvent(event, message, { publisher, log, left, trace });
       if (why === null) done('INFO', 'published', { ...ids, outcome: 'published', http_status: 200 });
       else done('WARNING', `published to ${topic}: ${why}`, { ...ids, outcome: 'unrouted', http_status: 200 });
       answer(response, 200);
@@ -121,10 +96,6 @@ export function ingest({ publisher, secrets, log, clock, stopwatch, projectId }:
       answerUnavailable(response, 'The event could not be made durable. Send it again later.');
     }
   };
-}
-
-function idsOf({ topic, event_id, heron_id, body }: HeronEvent): LogFields {
-  return { topic, event_id, heron_id, bytes: body.byteLength };
 }
 
 /**
