@@ -16,6 +16,11 @@ export type SecretSource = {
   readonly file?: string;
 };
 
+/** Where the key of Heron's API comes from, with the one that was there at the start. */
+export type KeySource = { readonly key: string /** Read again for rotations. */; readonly file?: string };
+
+export type HeronApiConfig = KeySource & { readonly url: string };
+
 export type BusConfig = { readonly projectId: string; readonly topicPrefix: string };
 export type StoreConfig = { readonly projectId: string; readonly databaseId: string };
 
@@ -29,15 +34,7 @@ export function secretSource(env: Env): SecretSource {
     throw new ConfigError(
       'Neither HERON_SHARED_SECRET nor HERON_SHARED_SECRET_FILE is set: set one to (a file with) the secret shared with Heron.',
     );
-  let contents: string;
-  try {
-    contents = readFileSync(file, 'utf8');
-  } catch (error) {
-    // Its value is not told: someone may have set it to the secret itself.
-    const { code } = error as NodeJS.ErrnoException;
-    throw new ConfigError(`HERON_SHARED_SECRET_FILE names a file that cannot be read (${code}).`);
-  }
-  return { secrets: parseSecrets(contents, 'HERON_SHARED_SECRET_FILE'), file };
+  return { secrets: parseSecrets(contentsOf(file, 'HERON_SHARED_SECRET_FILE'), 'HERON_SHARED_SECRET_FILE'), file };
 }
 
 /** @param source for the message only. @throws ConfigError where there is none, or it is no text. */
@@ -76,6 +73,46 @@ export function fingerprints(secrets: readonly string[]): string {
   const fingerprint = (secret: string) =>
     createHash('sha256').update(`fingerprint of a Heron secret\n${secret}`).digest('hex').slice(0, 8);
   return secrets.map(fingerprint).join(', ');
+}
+
+/** Heron's API and the key of it, which is not the secret of its webhooks. @throws ConfigError */
+export function heronApiConfig(env: Env): HeronApiConfig {
+  const url = env.HERON_API_URL || 'https://app.herondata.io/api';
+  const { protocol, hostname } = URL.parse(url) ?? {};
+  const isLocal = hostname === 'localhost' || hostname === '127.0.0.1' || hostname === '[::1]';
+  if (protocol !== 'https:' && !(protocol === 'http:' && isLocal))
+    throw new ConfigError(
+      `HERON_API_URL is not an address to send a key to: ${JSON.stringify(url)}. Use https://…, or unset it for Heron's own.`,
+    );
+  const { HERON_API_KEY: key, HERON_API_KEY_FILE: file } = env;
+  if (key !== undefined && file !== undefined)
+    throw new ConfigError('HERON_API_KEY and HERON_API_KEY_FILE are both set: set one of them.');
+  if (key !== undefined) return { url, key: parseKey(key, 'HERON_API_KEY') };
+  if (file === undefined || file === '')
+    throw new ConfigError(
+      "Neither HERON_API_KEY nor HERON_API_KEY_FILE is set: set one to (a file with) your key of Heron's API.",
+    );
+  return { url, key: parseKey(contentsOf(file, 'HERON_API_KEY_FILE'), 'HERON_API_KEY_FILE'), file };
+}
+
+/** @param source for the message only. @throws ConfigError where there is none, or no header could carry it. */
+export function parseKey(text: string, source: string): string {
+  const key = text.trim();
+  if (!/^[\x21-\x7e]+$/.test(key))
+    throw new ConfigError(
+      `${source} ${key === '' ? 'is empty' : 'is not a key'}: it must hold your key of Heron's API, and nothing else.`,
+    );
+  return key;
+}
+
+/** @throws ConfigError, which does not tell the variable's value: someone may have set it to the secret itself. */
+function contentsOf(file: string, variable: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new ConfigError(`${variable} names a file that cannot be read (${code}).`);
+  }
 }
 
 /** @throws ConfigError */

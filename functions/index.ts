@@ -17,6 +17,7 @@ const start = {
   ingest: async () => (await import('./ingest/start.ts')).start(process.env, log),
   projector: async () => (await import('./projector/start.ts')).start(process.env, log),
   query: async () => (await import('./query/start.ts')).start(process.env, log),
+  recover: async () => (await import('./recover/start.ts')).start(process.env, log),
 };
 
 if (Object.hasOwn(start, target)) {

@@ -11,6 +11,8 @@ export type LogFields = {
   readonly event_id?: string;
   readonly heron_id?: string | null;
   readonly message_id?: string;
+  /** An attempt of Heron's to deliver, `evt_…`. */
+  readonly attempt_id?: string;
   readonly bytes?: number;
   readonly milliseconds?: number;
   readonly http_status?: number;

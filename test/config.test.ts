@@ -5,6 +5,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import {
   busConfig,
   ConfigError,
+  heronApiConfig,
   parseSecrets,
   retentionDays,
   secretSource,
@@ -169,3 +170,32 @@ test.each(['0', '-1', '1.5', '1e3', '007', ' 30', '30d', '100000', 'for ever', '
     refusal(() => retentionDays({ EVENT_RETENTION_DAYS: text }), 'EVENT_RETENTION_DAYS');
   },
 );
+
+describe("the key of Heron's API", () => {
+  test('comes from the environment or a file, and goes to Heron where nothing else is said', () => {
+    expect(heronApiConfig({ HERON_API_KEY: ' key_a\n' })).toEqual({
+      key: 'key_a',
+      url: 'https://app.herondata.io/api',
+    });
+    const file = fileWith('key_b\n');
+    expect(heronApiConfig({ HERON_API_KEY_FILE: file, HERON_API_URL: 'http://127.0.0.1:9/api' })).toEqual({
+      key: 'key_b',
+      file,
+      url: 'http://127.0.0.1:9/api',
+    });
+  });
+
+  test.each([
+    ['missing', {}, 'HERON_API_KEY'],
+    ['set twice', { HERON_API_KEY: SECRET, HERON_API_KEY_FILE: '/x' }, 'HERON_API_KEY_FILE'],
+    ['empty', { HERON_API_KEY: ' ' }, 'HERON_API_KEY'],
+    ['two words', { HERON_API_KEY: `${SECRET} x` }, 'HERON_API_KEY'],
+    ['in a file that is not there', { HERON_API_KEY_FILE: `/nowhere/${SECRET}` }, 'HERON_API_KEY_FILE'],
+  ])('%s, is refused', (_, env, variable) => {
+    refusal(() => heronApiConfig(env), variable);
+  });
+
+  test.each(['http://app.herondata.io/api', 'ftp://x', 'app.herondata.io'])('is not sent to %s', (url) => {
+    refusal(() => heronApiConfig({ HERON_API_KEY: SECRET, HERON_API_URL: url }), 'HERON_API_URL');
+  });
+});

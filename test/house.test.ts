@@ -13,7 +13,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ingest: ['bus', 'events', 'heron', 'http'],
   projector: ['bus', 'store', 'events', 'heron', 'http'],
   query: ['store', 'events', 'heron', 'http'],
-  recover: ['ingest', 'bus', 'events', 'heron', 'http'],
+  recover: ['ingest', 'store', 'bus', 'events', 'heron', 'http'],
   local: ['ingest', 'projector', 'query', 'recover', 'store', 'bus', 'events', 'heron', 'http'],
   cli: ['local', 'recover', 'subscriber', 'store', 'bus', 'events', 'heron'],
 };

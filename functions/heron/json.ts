@@ -8,8 +8,9 @@ export type JsonText = string & { readonly json: unique symbol };
 type WithSource = {
   parse(text: string, reviver: (key: string, value: unknown, context: { source?: string }) => unknown): unknown;
   rawJSON(text: string): unknown;
+  isRawJSON(value: unknown): boolean;
 };
-const { parse, rawJSON } = JSON as unknown as WithSource;
+const { parse, rawJSON, isRawJSON } = JSON as unknown as WithSource;
 
 /**
  * Reads JSON so that `JSON.stringify` writes its numbers as they were written, which a double cannot hold: they are
@@ -25,4 +26,9 @@ export function parseAsWritten(text: string): JsonValue {
 /** JSON without what says nothing: spaces, and of a repeated key all but the last. @throws SyntaxError as above. */
 export function compact(text: string): JsonText {
   return JSON.stringify(parseAsWritten(text)) as JsonText;
+}
+
+/** How a number was written, of a value that {@link parseAsWritten} read; null of anything else. */
+export function numberText(value: unknown): string | null {
+  return isRawJSON(value) ? JSON.stringify(value) : null;
 }

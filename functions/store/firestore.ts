@@ -90,6 +90,11 @@ export class FirestoreStore implements Store {
     return page(found.map(loggedEvent), size);
   }
 
+  async sentAt(heronId: string | null, created: Instant): Promise<readonly LoggedEvent[]> {
+    if (heronId !== null && !isHeronId(heronId)) return [];
+    return (await this.#read((db) => QUERIES.sentAt(db, heronId, created))).map(loggedEvent);
+  }
+
   async event(eventId: string): Promise<LoggedEvent | null> {
     if (!isEventId(eventId)) return null;
     const found = (await this.#connection.call((db) => eventDocuments(db).doc(eventId).get())).data();

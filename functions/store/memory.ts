@@ -15,6 +15,7 @@ import {
   type LoggedEvent,
   MAX_INLINE_BYTES,
   MAX_SAME_ID,
+  MAX_SENT_AT,
   MAX_TOPICS,
   type OnFailure,
   page,
@@ -75,6 +76,13 @@ export class MemoryStore implements Store, Upkeep {
       .sort(newestFirst)
       .map(listed);
     return page(events, size);
+  }
+
+  async sentAt(heronId: string | null, created: Instant): Promise<readonly LoggedEvent[]> {
+    const events = [...this.#events.values()].filter(
+      (event) => event.heron_id === heronId && event.created === created,
+    );
+    return events.sort(newestFirst).slice(0, MAX_SENT_AT).map(listed);
   }
 
   async event(eventId: string): Promise<LoggedEvent | null> {

@@ -1,7 +1,7 @@
 import { FieldPath, type Firestore, type Query } from '@google-cloud/firestore';
 import type { Instant } from '../heron/instant.ts';
 import { endUserDocuments, eventDocuments, type Stored, type StoredEvent } from './documents.ts';
-import { type EndUserCursor, type EndUserFilter, type EventCursor, MAX_SAME_ID } from './store.ts';
+import { type EndUserCursor, type EndUserFilter, type EventCursor, MAX_SAME_ID, MAX_SENT_AT } from './store.ts';
 import { toTimestamp } from './timestamp.ts';
 
 /**
@@ -17,6 +17,15 @@ export const QUERIES = {
       .orderBy(FieldPath.documentId(), 'desc')
       .limit(limit);
     return after === null ? query : query.startAfter(toTimestamp(after.created), after.event_id);
+  },
+
+  /** The events of an end user, or of none, that were sent at one moment. By the index that histories are read by. */
+  sentAt(db: Firestore, heronId: string | null, created: Instant): Query<StoredEvent> {
+    return eventDocuments(db)
+      .where('heron_id', '==', heronId)
+      .where('created', '==', toTimestamp(created))
+      .orderBy(FieldPath.documentId(), 'desc')
+      .limit(MAX_SENT_AT);
   },
 
   /** The first events of end users behind one and before another. By the index that histories are read by. */

@@ -66,6 +66,8 @@ export interface Store {
   endUsersOf(endUserId: string): Promise<readonly EndUser[]>;
   /** An end user's events, newest `created` first; those without a time come last. @param size at least 1. */
   events(heronId: string, size: number, after: EventCursor | null): Promise<EventPage>;
+  /** The events of an end user, or of none, that Heron sent at one moment, by their id. At most {@link MAX_SENT_AT}. */
+  sentAt(heronId: string | null, created: Instant): Promise<readonly LoggedEvent[]>;
   event(eventId: string): Promise<LoggedEvent | null>;
   /** A body, byte for byte, or null where the log has no such event. */
   body(eventId: string): Promise<Uint8Array | null>;
@@ -91,6 +93,8 @@ export interface Store {
 export const MAX_INLINE_BYTES = 32 * 1024;
 /** More end users than this with one customer id are not listed. */
 export const MAX_SAME_ID = 100;
+/** Heron's `created` has microseconds: more events than this of one end user share none. */
+export const MAX_SENT_AT = 100;
 /** Heron documents 44. */
 export const MAX_TOPICS = 200;
 /** Where more end users than this change at once, a watch cannot tell which. */

@@ -17,6 +17,7 @@ const EXAMPLES: Readonly<Record<keyof typeof QUERIES, readonly Query[]>> = {
   behind: [QUERIES.behind(db, null), QUERIES.behind(db, 'eus_a')],
   bodies: [QUERIES.bodies(db, 'eus_a')],
   changes: [QUERIES.changes(db, 10)],
+  sentAt: [QUERIES.sentAt(db, 'eus_a', NOW), QUERIES.sentAt(db, null, NOW)],
   history: [QUERIES.history(db, 'eus_a', 10, null), QUERIES.history(db, 'eus_a', 10, { created: NOW, event_id: ID })],
   latestByTopic: [QUERIES.latestByTopic(db, null), QUERIES.latestByTopic(db, 'end_user.processed')],
   latestWithoutTopic: [QUERIES.latestWithoutTopic(db)],

@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
+import { type Instant, parseInstant } from '../../../functions/heron/instant.ts';
 import type { EventCursor, Store } from '../../../functions/store/store.ts';
 import { event } from '../given.ts';
 import { descending, type Side } from '../sides.ts';
@@ -31,6 +32,25 @@ export function historyContract(sides: () => Side): void {
         expect(pages.flat()).toEqual(sorted);
         expect(pages).toHaveLength(Math.ceil(given.length / size));
       }
+    });
+
+    it('are found by whom they name, or that they name nobody, and when they were sent', async () => {
+      const [moment, other] = ['2026-01-01T00:00:00.000001', '2026-01-01T00:00:00.000002'];
+      const given = [
+        event({ heron_id: 'eus_a', created: moment, n: 1 }),
+        event({ heron_id: 'eus_a', created: moment, n: 2 }),
+        event({ heron_id: 'eus_a', created: other }),
+        event({ heron_id: 'eus_b', created: moment }),
+        event({ heron_id: undefined, created: moment }),
+      ];
+      for (const each of given) await store.append([each]);
+      const found = async (heronId: string | null, created: string) =>
+        (await store.sentAt(heronId, parseInstant(created) as Instant)).map(({ event_id }) => event_id).sort();
+      const ids = (...places: number[]) => places.map((n) => given[n]?.event_id).sort();
+      expect(await found('eus_a', moment)).toEqual(ids(0, 1));
+      expect(await found('eus_a', other)).toEqual(ids(2));
+      expect(await found(null, moment)).toEqual(ids(4));
+      expect(await found('eus_unknown', moment)).toEqual([]);
     });
 
     it('are none of an unknown end user', async () => {
