@@ -79,8 +79,9 @@ resource "google_firestore_field" "setting" {
       for_each = each.value.orders
 
       content {
-        order       = indexes.value
-        query_scope = each.value.scope
+        order        = indexes.value == "CONTAINS" ? null : indexes.value
+        array_config = indexes.value == "CONTAINS" ? indexes.value : null
+        query_scope  = each.value.scope
       }
     }
   }

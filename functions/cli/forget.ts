@@ -4,12 +4,13 @@ import { visitDeadLetters } from '../bus/dead-letter-tour.ts';
 import { GoogleSubscriber } from '../bus/google-subscriber.ts';
 import { deadLetterTopic } from '../bus/topology.ts';
 import { type BusConfig, busConfig, type Env } from '../config.ts';
-import { eventOf } from '../events/event.ts';
+import { eventOf, type HeronEvent } from '../events/event.ts';
 import { instantOf, rfc3339 } from '../heron/instant.ts';
 import { isHeronId } from '../heron/webhook.ts';
-import type { Tombstone, Upkeep } from '../store/upkeep.ts';
+import { hashOf } from '../store/tombstone.ts';
+import type { Shared, Tombstone, Upkeep } from '../store/upkeep.ts';
 import { CommandFailed, isOutage, reasonOf } from './failure.ts';
-import { counted, note, print, progress, styled } from './output.ts';
+import { counted, note, print, progress, shown, styled } from './output.ts';
 import { envOf, withUpkeep } from './upkeep.ts';
 
 export type ForgetOptions = {
@@ -31,8 +32,8 @@ export async function forget(heronId: string, options: ForgetOptions, environmen
   const by = options.by ?? userInfo().username;
   if (options.lift) return withUpkeep(env, (upkeep) => lift(upkeep, heronId, options.json));
 
-  const { was, events, bodies, tombstone } = await withUpkeep(env, (upkeep) => eraseAll(upkeep, heronId, by));
-  const { taken, incomplete } = await eraseDeadLetters(bus, heronId);
+  const { was, events, bodies, shared, tombstone } = await withUpkeep(env, (upkeep) => eraseAll(upkeep, heronId, by));
+  const { taken, incomplete } = await eraseDeadLetters(bus, heronId, tombstone, shared);
   const deadLetters = Object.values(taken).reduce((sum, count) => sum + count, 0);
   const isKnown = was === 'state' || tombstone.events + bodies + deadLetters > 0;
   if (options.json) {
@@ -46,6 +47,7 @@ export async function forget(heronId: string, options: ForgetOptions, environmen
         bodies,
         dead_letters: taken,
         incomplete,
+        shared,
         tombstone: left,
       }),
     );
@@ -61,25 +63,31 @@ export async function forget(heronId: string, options: ForgetOptions, environmen
       [styled('bold', heronId), ...rows.map(([name, what]) => `  ${styled('dim', name.padEnd(14))}${what}`)].join('\n'),
     );
   }
+  for (const { end_user_id, heron_ids, event_ids } of shared)
+    note(
+      `What names only the end_user_id ${shown(end_user_id)} stays, as it is also that of ${heron_ids.join(', ')}: ${event_ids.join(', ')}. Forget those too, or leave it.`,
+    );
   if (incomplete) note('Not all dead letters were looked at: run it again.');
   if (!isKnown) note('Nothing of it was found. The tombstone stands: what arrives is not recorded, until --lift.');
-  return incomplete || !isKnown ? 1 : 0;
+  return incomplete || shared.length > 0 || !isKnown ? 1 : 0;
 }
 
 async function eraseAll(upkeep: Upkeep, heronId: string, by: string) {
   const { was } = await upkeep.forget(heronId, by);
   let [events, bodies] = [0, 0];
+  let shared: readonly Shared[] = [];
   for (let left = true; left; ) {
     const erased = await upkeep.erase(heronId);
     events += erased.events;
     bodies += erased.bodies;
-    left = erased.events + erased.bodies > 0;
+    shared = erased.shared;
+    left = !erased.isOver;
     progress(`${counted(events, 'event')} and ${bodies.toLocaleString('en')} of their bodies erased`);
   }
   progress('');
   const tombstone = await upkeep.tombstone(heronId);
   if (tombstone === null) throw new CommandFailed(`Somebody lifted the tombstone of ${heronId} meanwhile.`);
-  return { was, events, bodies, tombstone };
+  return { was, events, bodies, shared, tombstone };
 }
 
 async function lift(upkeep: Upkeep, heronId: string, json: boolean): Promise<number> {
@@ -92,7 +100,16 @@ async function lift(upkeep: Upkeep, heronId: string, json: boolean): Promise<num
 }
 
 /** In every dead-letter subscription there is, whoever's. */
-async function eraseDeadLetters(config: BusConfig, heronId: string) {
+async function eraseDeadLetters(
+  config: BusConfig,
+  heronId: string,
+  { end_user_ids }: Tombstone,
+  shared: readonly Shared[],
+) {
+  const isOwn = ({ heron_id, end_user_id }: HeronEvent): boolean => {
+    if (heron_id !== null || end_user_id === null) return heron_id === heronId;
+    return end_user_ids.includes(hashOf(end_user_id)) && !shared.some((each) => each.end_user_id === end_user_id);
+  };
   const subscriber = new GoogleSubscriber(config);
   const taken: Record<string, number> = {};
   let incomplete = false;
@@ -100,8 +117,7 @@ async function eraseDeadLetters(config: BusConfig, heronId: string) {
     taken[name] = 0;
     const toured = await visitDeadLetters({ subscriber, name, chosen: 'all' }, async (letters, held) => {
       const found = letters.filter(
-        ({ message: { data, attributes } }) =>
-          attributes['ce-subject'] === heronId || eventOf(data, RECEIVED).heron_id === heronId,
+        ({ message: { data, attributes } }) => attributes['ce-subject'] === heronId || isOwn(eventOf(data, RECEIVED)),
       );
       await held.acknowledge(found.map(({ id }) => id));
       taken[name] = (taken[name] ?? 0) + found.length;

@@ -56,3 +56,10 @@ export function progressBar(total: number, what: string): Bar {
 export function counted(count: number, what: string): string {
   return `${count.toLocaleString('en')} ${what}${count === 1 ? '' : 's'}`;
 }
+
+/** As JSON, which steers no terminal once its last control characters are gone, and not too long. */
+export function shown(value: unknown): string {
+  if (value === undefined) return '–';
+  const text = JSON.stringify(value).replaceAll(/[^\P{C}]/gu, '\ufffd');
+  return text.length > 200 ? `${text.slice(0, 200)}…` : text;
+}

@@ -5,7 +5,7 @@ import { type Instant, rfc3339 } from '../heron/instant.ts';
 import { pool } from '../pool.ts';
 import type { Checkpoint, Difference, Recomputed, Upkeep } from '../store/upkeep.ts';
 import { CommandFailed, isOutage, reasonOf } from './failure.ts';
-import { counted, note, print, progressBar, styled } from './output.ts';
+import { counted, note, print, progressBar, shown, styled } from './output.ts';
 import { envOf, withUpkeep } from './upkeep.ts';
 
 export type RebuildOptions = {
@@ -158,11 +158,4 @@ function block({ heron_id, differences }: Example): string {
     return `  ${styled('dim', shown(field).slice(1, -1).padEnd(16))}${change}`;
   });
   return [styled('bold', heron_id), ...rows].join('\n');
-}
-
-/** As JSON, which steers no terminal once its last control characters are gone, and not too long. */
-function shown(value: unknown): string {
-  if (value === undefined) return '–';
-  const text = JSON.stringify(value).replaceAll(/[^\P{C}]/gu, '\ufffd');
-  return text.length > 200 ? `${text.slice(0, 200)}…` : text;
 }

@@ -6,6 +6,7 @@ import type { Instant } from '../heron/instant.ts';
 import { haveBodies, readBody } from './bodies.ts';
 import type { Connection } from './connection.ts';
 import { endUserDocuments, eventDocuments, type Stored, type StoredEvent } from './documents.ts';
+import { isErased } from './erasure.ts';
 import { QUERIES } from './queries.ts';
 import { type Appended, endUserOf, fold, MAX_INLINE_BYTES } from './store.ts';
 
@@ -42,12 +43,14 @@ async function append(
   lookUp: boolean,
 ): Promise<readonly Appended[]> {
   const heronId = endUserOf(arrived);
-  const [stored, known, complete] = await Promise.all([
+  const idOnly = heronId === null ? (arrived[0]?.end_user_id ?? null) : null;
+  const [stored, refused, known, complete] = await Promise.all([
     heronId === null ? undefined : transaction.get(endUserDocuments(db).doc(heronId)).then((found) => found.data()),
+    idOnly === null ? false : isErased(db, transaction, idOnly),
     lookUp ? recorded(db, transaction, arrived) : new Set<string>(),
     haveBodies(db, transaction, arrived),
   ]);
-  if (stored?.kind === 'forgotten') return arrived.map(() => 'forgotten');
+  if (refused || stored?.kind === 'forgotten') return arrived.map(() => 'forgotten');
   // Erased, and lifted at once, since they were written.
   if (!complete) throw new Error('Chunks of a body are gone that were there just now: the event must come again.');
   const fresh = arrived.filter(({ event_id }) => !known.has(event_id));

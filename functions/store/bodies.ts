@@ -10,6 +10,7 @@ import type { HeronEvent } from '../events/event.ts';
 import type { Instant } from '../heron/instant.ts';
 import type { Connection } from './connection.ts';
 import { endUserDocuments, eventDocuments, isForgotten, type Stored, type StoredEvent } from './documents.ts';
+import { isErased } from './erasure.ts';
 import { MAX_INLINE_BYTES } from './store.ts';
 import { toTimestamp } from './timestamp.ts';
 
@@ -18,7 +19,13 @@ const CHUNK_BYTES = 900_000;
 const CHUNKS_A_COMMIT = 3;
 
 /** A part of a body that is too large for its event: `events/{event_id}/body/{n}`. */
-export type Chunk = { readonly heron_id: string | null; readonly data: Uint8Array; readonly expires_at?: Timestamp };
+export type Chunk = {
+  readonly heron_id: string | null;
+  /** Where there is no heron_id: so erasure finds it. */
+  readonly end_user_id?: string;
+  readonly data: Uint8Array;
+  readonly expires_at?: Timestamp;
+};
 
 /** What reads documents, inside a transaction or outside. */
 export type Reader = {
@@ -32,10 +39,11 @@ export type Reader = {
  */
 export async function writeBody(
   connection: Connection,
-  { event_id, heron_id, body }: HeronEvent,
+  { event_id, heron_id, end_user_id, body }: HeronEvent,
   expires: Instant | null,
 ): Promise<void> {
   if (body.byteLength <= MAX_INLINE_BYTES) return;
+  const owner = heron_id === null && end_user_id !== null ? { heron_id, end_user_id } : { heron_id };
   const expiry = expires === null ? {} : { expires_at: toTimestamp(expires) };
   for (let from = 0; from < body.byteLength; from += CHUNKS_A_COMMIT * CHUNK_BYTES) {
     const isWanted = await connection.write(async (db, transaction) => {
@@ -45,11 +53,12 @@ export async function writeBody(
       );
       // Neither a duplicate nor the forgotten writes anything.
       if (event?.exists || isForgotten(endUser?.data())) return false;
+      if (owner.end_user_id !== undefined && (await isErased(db, transaction, owner.end_user_id))) return false;
       const first = from / CHUNK_BYTES;
       for (const [i, chunk] of chunksOf(db, event_id, body.byteLength).entries()) {
         if (i < first || i >= first + CHUNKS_A_COMMIT) continue;
         const data = body.subarray(i * CHUNK_BYTES, (i + 1) * CHUNK_BYTES);
-        transaction.set(chunk, { heron_id, data, ...expiry } satisfies Chunk);
+        transaction.set(chunk, { ...owner, data, ...expiry } satisfies Chunk);
       }
       return true;
     });

@@ -12,7 +12,8 @@ import type { Instant } from '../heron/instant.ts';
 import type { JsonText } from '../heron/json.ts';
 import type { LoggedEvent } from './store.ts';
 import { toInstant, toTimestamp } from './timestamp.ts';
-import type { Checkpoint, Tombstone } from './upkeep.ts';
+import type { StoredTombstone } from './tombstone.ts';
+import type { Checkpoint } from './upkeep.ts';
 
 /** An event as its document keeps it. */
 export type StoredEvent = LoggedEvent & {
@@ -23,7 +24,7 @@ export type StoredEvent = LoggedEvent & {
 /** What the document of an end user holds: its state, or after its erasure a tombstone. */
 export type Stored =
   | { readonly kind: 'state'; readonly endUser: EndUser }
-  | { readonly kind: 'forgotten'; readonly tombstone: Tombstone };
+  | { readonly kind: 'forgotten'; readonly tombstone: StoredTombstone };
 
 type EventDocument = {
   topic: string | null;
@@ -59,7 +60,15 @@ type StateDocument = {
   changed_at: Timestamp;
 };
 
-type TombstoneDocument = { forgotten: { at: Timestamp; by: string; events: number } };
+type TombstoneDocument = {
+  forgotten: {
+    at: Timestamp;
+    by: string;
+    events: number;
+    end_user_ids: readonly string[];
+    unfinished?: readonly string[];
+  };
+};
 
 type EndUserDocument = StateDocument | TombstoneDocument;
 
@@ -143,16 +152,18 @@ const EVENT: FirestoreDataConverter<StoredEvent, EventDocument> = {
 const END_USER: FirestoreDataConverter<Stored, EndUserDocument> = {
   toFirestore(stored: Stored) {
     if (stored.kind === 'forgotten') {
-      const { at, ...tombstone } = stored.tombstone;
-      return { forgotten: { ...tombstone, at: toTimestamp(at) } };
+      const { at, unfinished, ...tombstone } = stored.tombstone;
+      return {
+        forgotten: { ...tombstone, at: toTimestamp(at), ...(unfinished.length === 0 ? {} : { unfinished }) },
+      };
     }
     return { ...stateDocument(stored.endUser), changed_at: FieldValue.serverTimestamp() };
   },
   fromFirestore(snapshot) {
     const data = snapshot.data() as EndUserDocument;
     if ('forgotten' in data) {
-      const { at, ...tombstone } = data.forgotten;
-      return { kind: 'forgotten', tombstone: { ...tombstone, at: toInstant(at) } };
+      const { at, unfinished = [], ...tombstone } = data.forgotten;
+      return { kind: 'forgotten', tombstone: { ...tombstone, at: toInstant(at), unfinished } };
     }
     return { kind: 'state', endUser: endUserOf(data) };
   },

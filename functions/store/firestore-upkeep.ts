@@ -13,14 +13,15 @@ import { codeOf } from '../grpc.ts';
 import { isHeronId } from '../heron/webhook.ts';
 import { foldLog } from './append.ts';
 import { Connection } from './connection.ts';
-import { checkpointDocument, endUserDocuments, isForgotten, stateDocument } from './documents.ts';
+import { checkpointDocument, endUserDocuments, stateDocument } from './documents.ts';
+import { erase, forget, lift } from './erasure.ts';
 import { QUERIES } from './queries.ts';
 import { toInstant } from './timestamp.ts';
-import { type Checkpoint, differencesOf, type Recomputed, type Tombstone, type Upkeep } from './upkeep.ts';
+import { toTombstone } from './tombstone.ts';
+import { type Checkpoint, differencesOf, type Erased, type Recomputed, type Tombstone, type Upkeep } from './upkeep.ts';
 
 /** A long history takes its time, and nobody waits as Pub/Sub does. */
 const CALL_MS = 60_000;
-const ERASED_A_COMMIT = 100;
 
 /** What may succeed a moment later: UNKNOWN, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, ABORTED, INTERNAL, UNAVAILABLE. */
 const TRANSIENT: ReadonlySet<unknown> = new Set([2, 4, 8, 10, 13, 14]);
@@ -44,56 +45,24 @@ export class FirestoreUpkeep implements Upkeep {
     this.#now = now;
   }
 
-  async forget(heronId: string, by: string) {
-    return this.#connection.write(async (db, transaction) => {
-      const document = endUserDocuments(db).doc(heronId);
-      const before = (await transaction.get(document)).data();
-      if (before?.kind === 'forgotten') return { tombstone: before.tombstone, was: 'tombstone' as const };
-      const tombstone: Tombstone = { at: this.#now(), by, events: 0 };
-      transaction.set(document, { kind: 'forgotten', tombstone });
-      return { tombstone, was: before === undefined ? null : ('state' as const) };
-    });
+  forget(heronId: string, by: string) {
+    return forget(this.#connection, this.#now, heronId, by);
   }
 
   async tombstone(heronId: string): Promise<Tombstone | null> {
     if (!isHeronId(heronId)) return null;
     const stored = (await this.#connection.call((db) => endUserDocuments(db).doc(heronId).get())).data();
-    return stored?.kind === 'forgotten' ? stored.tombstone : null;
+    return stored?.kind === 'forgotten' ? toTombstone(stored.tombstone) : null;
   }
 
-  /** No append writes behind a tombstone: what a query does not find any more is gone for good. */
-  async erase(heronId: string) {
-    return this.#connection.write(async (db, transaction) => {
-      const tombstone = await transaction.get(endUserDocuments(db).doc(heronId));
-      if (!isForgotten(tombstone.data())) throw new Error(`${heronId} is not forgotten: nothing more was erased.`);
-      // Across all events, by a field of their own: those of events that were never recorded are found no other way.
-      const chunks = QUERIES.bodies(db, heronId).limit(ERASED_A_COMMIT).select();
-      const found = await transaction.get(chunks);
-      if (!found.empty) {
-        for (const { ref } of found.docs) transaction.delete(ref);
-        return { events: 0, bodies: found.docs.filter(({ id }) => id === '0').length };
-      }
-      const { docs } = await transaction.get(QUERIES.history(db, heronId, ERASED_A_COMMIT, null).select());
-      for (const { ref } of docs) transaction.delete(ref);
-      if (docs.length > 0) transaction.update(tombstone.ref, { 'forgotten.events': FieldValue.increment(docs.length) });
-      return { events: docs.length, bodies: 0 };
-    });
+  erase(heronId: string): Promise<Erased> {
+    return erase(this.#connection, heronId);
   }
 
   async lift(heronId: string): Promise<Tombstone | null> {
-    const before = await this.tombstone(heronId);
-    if (before === null) return null;
-    for (let left = true; left; ) {
-      const { events, bodies } = await this.erase(heronId);
-      left = events + bodies > 0;
-    }
-    return this.#connection.write(async (db, transaction) => {
-      const found = await transaction.get(endUserDocuments(db).doc(heronId));
-      const stored = found.data();
-      if (stored?.kind !== 'forgotten') return null;
-      transaction.delete(found.ref);
-      return stored.tombstone;
-    });
+    if ((await this.tombstone(heronId)) === null) return null;
+    while (!(await this.erase(heronId)).isOver);
+    return lift(this.#connection, heronId);
   }
 
   async endUsers(after: string | null, size: number) {

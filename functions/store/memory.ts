@@ -24,7 +24,8 @@ import {
   type TopicInLog,
   type Watched,
 } from './store.ts';
-import { type Checkpoint, differencesOf, type Recomputed, type Tombstone, type Upkeep } from './upkeep.ts';
+import { hashOf, type StoredTombstone, toTombstone } from './tombstone.ts';
+import { type Checkpoint, differencesOf, type Erased, type Recomputed, type Tombstone, type Upkeep } from './upkeep.ts';
 
 /** The in-memory twin of the Firestore store, for tests and for machines without the emulator. */
 export class MemoryStore implements Store, Upkeep {
@@ -33,7 +34,7 @@ export class MemoryStore implements Store, Upkeep {
   readonly #endUsers = new Map<string, EndUser>();
   /** Told of each end user that changes; null says that one is gone. */
   readonly #watches = new Set<(changed: EndUser | null) => void>();
-  readonly #tombstones = new Map<string, Tombstone>();
+  readonly #tombstones = new Map<string, StoredTombstone>();
   #checkpoint: Checkpoint | null = null;
 
   constructor(now: Clock) {
@@ -42,7 +43,9 @@ export class MemoryStore implements Store, Upkeep {
 
   async append(events: readonly HeronEvent[]): Promise<readonly Appended[]> {
     const heronId = endUserOf(events);
-    if (heronId !== null && this.#tombstones.has(heronId)) return events.map(() => 'forgotten');
+    const idOnly = heronId === null ? (events[0]?.end_user_id ?? null) : null;
+    if (heronId !== null ? this.#tombstones.has(heronId) : idOnly !== null && this.#isErased(idOnly))
+      return events.map(() => 'forgotten');
     const fresh = events.filter(({ event_id }) => !this.#events.has(event_id));
     const before = heronId === null ? null : (this.#endUsers.get(heronId) ?? null);
     const state = heronId === null ? null : fold(before, heronId, fresh);
@@ -96,33 +99,64 @@ export class MemoryStore implements Store, Upkeep {
 
   async forget(heronId: string, by: string) {
     const before = this.#tombstones.get(heronId);
-    if (before !== undefined) return { tombstone: before, was: 'tombstone' as const };
-    const tombstone = { at: this.#now(), by, events: 0 };
+    if (before !== undefined) return { tombstone: toTombstone(before), was: 'tombstone' as const };
+    const ids = [this.#endUsers.get(heronId)?.end_user_id ?? []].flat();
+    const tombstone = { at: this.#now(), by, events: 0, end_user_ids: ids.map(hashOf), unfinished: ids };
     this.#tombstones.set(heronId, tombstone);
     const had = this.#endUsers.delete(heronId);
     if (had) this.#tell(null);
-    return { tombstone, was: had ? ('state' as const) : null };
+    return { tombstone: toTombstone(tombstone), was: had ? ('state' as const) : null };
   }
 
   async tombstone(heronId: string): Promise<Tombstone | null> {
-    return this.#tombstones.get(heronId) ?? null;
+    const tombstone = this.#tombstones.get(heronId);
+    return tombstone === undefined ? null : toTombstone(tombstone);
   }
 
-  async erase(heronId: string) {
+  async erase(heronId: string): Promise<Erased> {
     const tombstone = this.#tombstones.get(heronId);
     if (tombstone === undefined) throw new Error(`${heronId} is not forgotten: nothing more was erased.`);
-    const found = this.#of(heronId);
-    for (const { event_id } of found) this.#events.delete(event_id);
-    this.#tombstones.set(heronId, { ...tombstone, events: tombstone.events + found.length });
-    return { events: found.length, bodies: found.filter(({ bytes }) => bytes > MAX_INLINE_BYTES).length };
+    const own = this.#of(heronId);
+    const named = own.map(({ end_user_id }) => end_user_id).filter((id) => id !== null);
+    const ids = [...new Set([...tombstone.unfinished, ...named])];
+    const left = (id: string) =>
+      [...this.#events.values()].filter((event) => event.heron_id === null && event.end_user_id === id);
+    const others = (id: string) => [...this.#endUsers.values()].filter((endUser) => endUser.end_user_id === id);
+    const erased = [...own, ...ids.filter((id) => others(id).length === 0).flatMap(left)];
+    for (const { event_id } of erased) this.#events.delete(event_id);
+    const unfinished = ids.filter((id) => left(id).length > 0);
+    this.#tombstones.set(heronId, {
+      ...tombstone,
+      events: tombstone.events + erased.length,
+      end_user_ids: [...new Set([...tombstone.end_user_ids, ...named.map(hashOf)])],
+      unfinished,
+    });
+    const bodies = erased.filter(({ bytes }) => bytes > MAX_INLINE_BYTES).length;
+    const shared = unfinished.map((id) => ({
+      end_user_id: id,
+      heron_ids: others(id)
+        .map(({ heron_id }) => heron_id)
+        .sort(),
+      event_ids: left(id).map(({ event_id }) => event_id),
+    }));
+    const isOver = erased.length === 0;
+    return { events: erased.length, bodies, isOver, shared: isOver ? shared : [] };
   }
 
   async lift(heronId: string): Promise<Tombstone | null> {
     if (!this.#tombstones.has(heronId)) return null;
-    await this.erase(heronId);
+    while (!(await this.erase(heronId)).isOver);
     const tombstone = await this.tombstone(heronId);
     this.#tombstones.delete(heronId);
     return tombstone;
+  }
+
+  /** Whether what names only this id is refused: it was that of an end user who is forgotten, and no other has it. */
+  #isErased(endUserId: string): boolean {
+    return (
+      [...this.#tombstones.values()].some(({ end_user_ids }) => end_user_ids.includes(hashOf(endUserId))) &&
+      ![...this.#endUsers.values()].some(({ end_user_id }) => end_user_id === endUserId)
+    );
   }
 
   async endUsers(after: string | null, size: number) {

@@ -64,6 +64,21 @@ export const QUERIES = {
     return db.collectionGroup('body').where('heron_id', '==', heronId);
   },
 
+  /** Those of events that name no heron_id, but a customer's id. */
+  bodiesNaming(db: Firestore, endUserId: string): Query {
+    return db.collectionGroup('body').where('end_user_id', '==', endUserId);
+  },
+
+  /** The events that name no heron_id, but a customer's id. */
+  naming(db: Firestore, endUserId: string, limit: number): Query<StoredEvent> {
+    return eventDocuments(db).where('heron_id', '==', null).where('end_user_id', '==', endUserId).limit(limit);
+  },
+
+  /** Forgotten end users whose events named a customer's id, by its hash. One tells that there are some. */
+  tombstonesNaming(db: Firestore, hash: string): Query<Stored> {
+    return endUserDocuments(db).where('forgotten.end_user_ids', 'array-contains', hash).limit(1);
+  },
+
   /** End users by the customer's id. */
   withId(db: Firestore, endUserId: string): Query<Stored> {
     return endUserDocuments(db).where('end_user_id', '==', endUserId).limit(MAX_SAME_ID);

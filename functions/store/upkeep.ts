@@ -7,6 +7,28 @@ export type Tombstone = {
   readonly by: string;
   /** How many events of it were erased so far. */
   readonly events: number;
+  /** SHA-256 in hex of each end_user_id that its events named: what names only such an id is refused. */
+  readonly end_user_ids: readonly string[];
+};
+
+/** What came of a step of an erasure. */
+export type Erased = {
+  readonly events: number;
+  /** Of how many bodies that were kept apart the last part was deleted. */
+  readonly bodies: number;
+  /** A fresh look found nothing that is left, but for what is shared. */
+  readonly isOver: boolean;
+  /** Told once it is over. */
+  readonly shared: readonly Shared[];
+};
+
+/** What stays, as it names only an end_user_id that other end users have. */
+export type Shared = {
+  readonly end_user_id: string;
+  /** Who has it. */
+  readonly heron_ids: readonly string[];
+  /** Which events, at most 100. */
+  readonly event_ids: readonly string[];
 };
 
 /** A field of a state that is not what the log says. */
@@ -45,9 +67,10 @@ export interface Upkeep {
   tombstone(heronId: string): Promise<Tombstone | null>;
   /**
    * Deletes some of a forgotten end user's events and bodies, those of events that were never recorded too, and counts
-   * the events on its tombstone. @returns how many; none once nothing is left.
+   * the events on its tombstone. Events that name no heron_id but an end_user_id of it go as well, unless another end
+   * user has that id. Call it until it is over.
    */
-  erase(heronId: string): Promise<{ readonly events: number; readonly bodies: number }>;
+  erase(heronId: string): Promise<Erased>;
   /** Takes the tombstone away, after erasing what is left: new events count again. @returns it, or null: there was none. */
   lift(heronId: string): Promise<Tombstone | null>;
 

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { userInfo } from 'node:os';
 import { Firestore } from '@google-cloud/firestore';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -86,10 +87,12 @@ describe.skipIf(!hasFirestore || !hasPubSub)('heron forget', () => {
       bodies: 1,
       dead_letters: { projector: 4, mailer: 2, idle: 0 },
       incomplete: false,
+      shared: [],
     });
-    expect(tombstone).toEqual({ at: expect.stringMatching(/^2\d+-.*Z$/), by: 'Ada', events: 6 });
+    const end_user_ids = [createHash('sha256').update('x').digest('hex')];
+    expect(tombstone).toEqual({ at: expect.stringMatching(/^2\d+-.*Z$/), by: 'Ada', events: 6, end_user_ids });
     expect((await db.doc('end_users/eus_a').get()).data()).toEqual({
-      forgotten: { at: expect.anything(), by: 'Ada', events: 6 },
+      forgotten: { at: expect.anything(), by: 'Ada', events: 6, end_user_ids },
     });
     expect(await remains('eus_a')).toEqual([]);
     expect(await store.endUser('eus_ab')).toEqual(foldOf(others));
@@ -113,6 +116,22 @@ describe.skipIf(!hasFirestore || !hasPubSub)('heron forget', () => {
       tombstone: { by: 'Ada', events: 1 },
     });
   });
+
+  it('takes what names only its customer’s id, but for an id of others: then it names that, and exits with 1', async () => {
+    const ofId = (end_user_id: string, n = 1) => event({ topic: 'pdf.processed', heron_id: 'pdf_1', end_user_id, n });
+    await store.append([event({ heron_id: 'eus_a', end_user_id: 'own', created: '2026-01-01T00:00:00' })]);
+    for (const heron_id of ['eus_a', 'eus_b']) await store.append([event({ heron_id, end_user_id: 'shared' })]);
+    const [gone, stays] = [ofId('own'), ofId('shared')];
+    for (const each of [gone, stays]) await store.append([each]);
+    await deadLetters({ projector: [ofId('own', 2), ofId('shared', 2)] });
+    const shared = [{ end_user_id: 'shared', heron_ids: ['eus_b'], event_ids: [stays.event_id] }];
+    const first = await forget('eus_a');
+    expect(first).toMatchObject({ code: 1, events: 3, shared, dead_letters: { projector: 1 } });
+    expect(first.stderr).toContain(`"shared" stays, as it is also that of eus_b: ${stays.event_id}`);
+    expect(await store.event(gone.event_id)).toBeNull();
+    expect(await store.append([ofId('own', 3)])).toEqual(['forgotten']);
+    expect(await forget('eus_a')).toMatchObject({ code: 1, events: 0, shared });
+  }, 60_000);
 
   it('exits with 1 where there was nothing, and the tombstone stands', async () => {
     const { code, stderr, tombstone } = await forget('eus_a');

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { PassThrough } from 'node:stream';
 import { Firestore, Timestamp, v1 } from '@google-cloud/firestore';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -321,18 +322,30 @@ describe.skipIf(!hasFirestore)('in Firestore', () => {
       return found.flatMap(({ docs }) => docs.map(({ ref }) => ref.path));
     };
     const eraseAll = async (heronId: string) => {
+      const erased = { events: 0, bodies: 0 };
       for (let left = true; left; ) {
-        const { events, bodies } = await upkeep.erase(heronId);
-        left = events + bodies > 0;
+        const { events, bodies, isOver } = await upkeep.erase(heronId);
+        erased.events += events;
+        erased.bodies += bodies;
+        left = !isOver;
       }
+      return erased;
     };
+    /** Puts chunks of a body where an append would, cheaply. */
+    const chunks = async (eventId: string, ns: readonly number[], owner: Record<string, unknown>) => {
+      const batch = db.batch();
+      for (const n of ns) batch.set(db.doc(`events/${eventId}/body/${n}`), { ...owner, data: Buffer.from('…') });
+      await batch.commit();
+    };
+    const id = (n: number) => n.toString(16).padStart(64, '0');
 
     it('leaves a tombstone and nothing else', async () => {
       await store.append([endUserEvent({ heron_id: 'eus_a', end_user_id: 'myenduser', meta: { a: 1 } })]);
       await upkeep.forget('eus_a', 'me');
       await eraseAll('eus_a');
       const at = Timestamp.fromMillis(NOW);
-      expect(await stored('end_users/eus_a')).toEqual({ forgotten: { at, by: 'me', events: 1 } });
+      const end_user_ids = [createHash('sha256').update('myenduser').digest('hex')];
+      expect(await stored('end_users/eus_a')).toEqual({ forgotten: { at, by: 'me', events: 1, end_user_ids } });
       expect(await remains('eus_a')).toEqual([]);
     });
 
@@ -341,10 +354,80 @@ describe.skipIf(!hasFirestore)('in Firestore', () => {
       await store.append([other]);
       await db.doc(`events/${cutOff.event_id}/body/0`).set({ heron_id: 'eus_a', data: Buffer.from('…') });
       await upkeep.forget('eus_a', 'me');
-      expect(await upkeep.erase('eus_a')).toEqual({ events: 0, bodies: 1 });
-      expect(await upkeep.erase('eus_a')).toEqual({ events: 0, bodies: 0 });
+      expect(await eraseAll('eus_a')).toEqual({ events: 0, bodies: 1 });
       expect(await remains('eus_a')).toEqual([]);
       expect(Buffer.compare((await store.body(other.event_id)) ?? Buffer.of(), other.body)).toBe(0);
+    });
+
+    it('is not over before a fresh look finds nothing, however many parts there are, and which are missing', async () => {
+      const small = Array.from({ length: 20 }, (_, n) => event({ heron_id: 'eus_a', n }));
+      await store.append(small);
+      // 34 bodies of three chunks; of one the first is gone, of another all but the last; 7 whose event never came.
+      const [whole] = small as [(typeof small)[number]];
+      const large = Array.from({ length: 34 }, (_, n) => id(n));
+      const document = await stored(`events/${whole.event_id}`);
+      for (const [n, eventId] of large.entries()) {
+        await db.doc(`events/${eventId}`).set({ ...document, bytes: 2_000_000, body: null });
+        await chunks(eventId, n === 3 ? [1, 2] : n === 12 ? [2] : [0, 1, 2], { heron_id: 'eus_a' });
+      }
+      for (let n = 100; n < 107; n++) await chunks(id(n), [0, 1, 2], { heron_id: 'eus_a' });
+      await upkeep.forget('eus_a', 'me');
+      expect(await eraseAll('eus_a')).toEqual({ events: 54, bodies: 41 });
+      expect(await remains('eus_a')).toEqual([]);
+      expect(await upkeep.tombstone('eus_a')).toMatchObject({ events: 54 });
+    }, 60_000);
+
+    it('finds orphans and more events than a commit takes of those that name only the customer’s id', async () => {
+      await store.append([event({ heron_id: 'eus_a', end_user_id: 'x' })]);
+      const ofId = logged('{"topic":"pdf.processed","data":{"end_user_id":"x"}}');
+      await store.append([ofId]);
+      const document = (await stored(`events/${ofId.event_id}`)) ?? {};
+      const batch = db.batch();
+      for (let n = 0; n < 130; n++) batch.set(db.doc(`events/${id(n)}`), document);
+      await batch.commit();
+      await chunks(id(1_000), [0, 1], { heron_id: null, end_user_id: 'x' });
+      await chunks(id(1_001), [0], { heron_id: null, end_user_id: 'y' });
+      await upkeep.forget('eus_a', 'me');
+      expect(await eraseAll('eus_a')).toEqual({ events: 132, bodies: 1 });
+      expect((await db.collection('events').get()).size).toBe(0);
+      expect((await db.collectionGroup('body').get()).docs.map(({ ref }) => ref.path)).toEqual([
+        `events/${id(1_001)}/body/0`,
+      ]);
+    });
+
+    it('leaves nothing of what names only the customer’s id and is appended at the same moment', async () => {
+      for (let round = 0; round < 3; round++) {
+        const end_user_id = `x${round}`;
+        await store.append([event({ heron_id: `eus_${round}`, end_user_id })]);
+        const given = Array.from({ length: 8 }, (_, n) =>
+          event({ topic: 'pdf.processed', end_user_id, padding: 'x'.repeat(n % 2 ? 40_000 : 1), n }),
+        );
+        const begun = Promise.withResolvers<void>();
+        const appended = given.map((each, n) =>
+          persistently(() => {
+            if (n === 4) begun.resolve();
+            return store.append([each]);
+          }),
+        );
+        await begun.promise;
+        await persistently(() => upkeep.forget(`eus_${round}`, 'me'));
+        await persistently(() => eraseAll(`eus_${round}`));
+        const recorded = (await Promise.all(appended)).flat().filter((outcome) => outcome === 'appended').length;
+        const left = await db.collection('events').where('end_user_id', '==', end_user_id).get();
+        expect(left.docs.map((each) => each.id)).toEqual([]);
+        expect(await upkeep.tombstone(`eus_${round}`)).toMatchObject({ events: 1 + recorded });
+      }
+    }, 60_000);
+
+    it('is what a lift does first', async () => {
+      await store.append(Array.from({ length: 130 }, (_, n) => event({ heron_id: 'eus_a', end_user_id: 'x', n })));
+      await store.append([logged('{"topic":"pdf.processed","data":{"end_user_id":"x"}}')]);
+      for (let n = 0; n < 12; n++) await chunks(id(n), [1], { heron_id: 'eus_a' });
+      await upkeep.forget('eus_a', 'me');
+      expect(await upkeep.lift('eus_a')).toMatchObject({ events: 131 });
+      expect(await remains('eus_a')).toEqual([]);
+      expect((await db.collection('events').get()).size).toBe(0);
+      expect(await stored('end_users/eus_a')).toBeUndefined();
     });
 
     it('counts each event once, whoever erases at the same time', async () => {

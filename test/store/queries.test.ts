@@ -16,6 +16,7 @@ const ID = '0'.repeat(64);
 const EXAMPLES: Readonly<Record<keyof typeof QUERIES, readonly Query[]>> = {
   behind: [QUERIES.behind(db, null), QUERIES.behind(db, 'eus_a')],
   bodies: [QUERIES.bodies(db, 'eus_a')],
+  bodiesNaming: [QUERIES.bodiesNaming(db, 'acme-1')],
   changes: [QUERIES.changes(db, 10)],
   sentAt: [QUERIES.sentAt(db, 'eus_a', NOW), QUERIES.sentAt(db, null, NOW)],
   history: [QUERIES.history(db, 'eus_a', 10, null), QUERIES.history(db, 'eus_a', 10, { created: NOW, event_id: ID })],
@@ -31,8 +32,10 @@ const EXAMPLES: Readonly<Record<keyof typeof QUERIES, readonly Query[]>> = {
     QUERIES.listedPage(db, { status: 'failed' }, 10, { last_event_at: NOW, heron_id: 'eus_a' }),
     QUERIES.listedPage(db, { review_required: true }, 10, null),
   ],
+  naming: [QUERIES.naming(db, 'acme-1', 10)],
   nextInLog: [QUERIES.nextInLog(db, '', null), QUERIES.nextInLog(db, 'eus_a', 'eus_b')],
   ofTopic: [QUERIES.ofTopic(db, 'end_user.processed', NOW, NOW), QUERIES.ofTopic(db, null, NOW, NOW)],
+  tombstonesNaming: [QUERIES.tombstonesNaming(db, ID)],
   withId: [QUERIES.withId(db, 'acme-1')],
 };
 
@@ -43,6 +46,8 @@ type Needed = {
   readonly scope: string;
   /** Compared for equality, so that their direction in an index does not matter. */
   readonly equal: readonly string[];
+  /** Arrays that contain a value. */
+  readonly containing: readonly string[];
   /** In the order of the answer. */
   readonly ordered: readonly Field[];
 };
@@ -73,13 +78,19 @@ function neededBy(query: Query): Needed {
     collection: from[0]?.collectionId ?? '',
     scope: from[0]?.allDescendants ? 'COLLECTION_GROUP' : 'COLLECTION',
     equal: [...new Set(equal)],
+    containing: filters.flatMap(({ fieldFilter }) =>
+      fieldFilter?.op === 'ARRAY_CONTAINS' ? [fieldFilter.field.fieldPath] : [],
+    ),
     ordered: orderBy.map(({ field, direction }) => [field.fieldPath, direction] as const),
   };
 }
 
 /** The index that serves a query: its equalities, then its order, whose last direction that of the name follows. */
-function serves(index: (typeof indexes)[number], { collection, scope, equal, ordered }: Needed): boolean {
+function serves(index: (typeof indexes)[number], { collection, scope, equal, containing, ordered }: Needed): boolean {
   if (index.collection !== collection || index.scope !== scope) return false;
+  const contains = index.fields.filter(([, kind]) => kind === 'CONTAINS').map(([path]) => path);
+  if (contains.length > 0 || containing.length > 0)
+    return index.fields.length === 1 && containing.length === 1 && contains[0] === containing[0];
   const named = ordered.filter(([path]) => path !== '__name__');
   const [name] = ordered.filter(([path]) => path === '__name__');
   if (index.fields.length !== equal.length + named.length) return false;
@@ -94,8 +105,11 @@ function serves(index: (typeof indexes)[number], { collection, scope, equal, ord
 }
 
 /** By name alone every document can be found. */
-function needsNone({ equal, ordered }: Needed): boolean {
-  return equal.length === 0 && ordered.every(([path, direction]) => path === '__name__' && direction === 'ASCENDING');
+function needsNone({ equal, containing, ordered }: Needed): boolean {
+  return (
+    equal.length + containing.length === 0 &&
+    ordered.every(([path, direction]) => path === '__name__' && direction === 'ASCENDING')
+  );
 }
 
 describe('the queries of the store', () => {
