@@ -23,3 +23,18 @@ export function codeOf(error: unknown): number | undefined {
   const { code } = (error ?? {}) as { code?: unknown };
   return typeof code === 'number' ? code : undefined;
 }
+
+/** What may succeed a moment later, whatever was asked. */
+const TRANSIENT: ReadonlySet<number | undefined> = new Set([
+  CODE.CANCELLED,
+  CODE.UNKNOWN,
+  CODE.DEADLINE_EXCEEDED,
+  CODE.RESOURCE_EXHAUSTED,
+  CODE.ABORTED,
+  CODE.INTERNAL,
+  CODE.UNAVAILABLE,
+]);
+
+export function isTransient(error: unknown): boolean {
+  return TRANSIENT.has(codeOf(error));
+}

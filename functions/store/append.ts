@@ -44,7 +44,7 @@ async function append(
 ): Promise<readonly Appended[]> {
   const heronId = endUserOf(arrived);
   const idOnly = heronId === null ? (arrived[0]?.end_user_id ?? null) : null;
-  const [stored, refused, known, complete] = await Promise.all([
+  const [stored, refused, known, complete] = await allEnded([
     heronId === null ? undefined : transaction.get(endUserDocuments(db).doc(heronId)).then((found) => found.data()),
     idOnly === null ? false : isErased(db, transaction, idOnly),
     lookUp ? recorded(db, transaction, arrived) : new Set<string>(),
@@ -90,6 +90,15 @@ export async function foldLog(db: Firestore, transaction: Transaction, heronId: 
     if (docs.length < HISTORY_PAGE) last = null;
   } while (last !== null);
   return state;
+}
+
+/**
+ * All results, or the first failure, once all have ended: a read that goes on when its transaction is over would be an
+ * unhandled rejection in a client that is terminated.
+ */
+async function allEnded<const T extends readonly unknown[]>(work: T) {
+  await Promise.allSettled(work);
+  return Promise.all(work);
 }
 
 /** The ids of those events that the log has. */

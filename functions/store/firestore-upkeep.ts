@@ -9,7 +9,7 @@ import {
 } from '@google-cloud/firestore';
 import type { Clock } from '../clock.ts';
 import type { StoreConfig } from '../config.ts';
-import { codeOf } from '../grpc.ts';
+import { isTransient } from '../grpc.ts';
 import { isHeronId } from '../heron/webhook.ts';
 import { foldLog } from './append.ts';
 import { Connection } from './connection.ts';
@@ -23,8 +23,6 @@ import { type Checkpoint, differencesOf, type Erased, type Recomputed, type Tomb
 /** A long history takes its time, and nobody waits as Pub/Sub does. */
 const CALL_MS = 60_000;
 
-/** What may succeed a moment later: UNKNOWN, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, ABORTED, INTERNAL, UNAVAILABLE. */
-const TRANSIENT: ReadonlySet<unknown> = new Set([2, 4, 8, 10, 13, 14]);
 const PATIENCE_MS = 60_000;
 /** So many times a state is recomputed without a lock, and may be overtaken by an event. */
 const FREE_ATTEMPTS = 5;
@@ -41,7 +39,7 @@ export class FirestoreUpkeep implements Upkeep {
   readonly #now: Clock;
 
   constructor(config: StoreConfig, now: Clock) {
-    this.#connection = new Connection(config, CALL_MS);
+    this.#connection = new Connection(config, { callMs: CALL_MS });
     this.#now = now;
   }
 
@@ -100,7 +98,7 @@ export class FirestoreUpkeep implements Upkeep {
         const recomputed = await (locking ? this.#recomputeLocked(heronId, apply) : this.#recompute(heronId, apply));
         if (recomputed !== null) return recomputed;
       } catch (error) {
-        if (performance.now() > end || !TRANSIENT.has(codeOf(error))) throw error;
+        if (performance.now() > end || !isTransient(error)) throw error;
         await sleep(Math.random() * Math.min(5_000, 50 * 2 ** attempt));
       }
     }

@@ -8,7 +8,7 @@ import { isHeronId } from '../heron/webhook.ts';
 import { appendEvents } from './append.ts';
 import { deleteBody, readBody, writeBody } from './bodies.ts';
 import { changesIn } from './changes.ts';
-import { Connection } from './connection.ts';
+import { Connection, type ConnectionOptions } from './connection.ts';
 import { endUserDocuments, eventDocuments, type Stored, type StoredEvent } from './documents.ts';
 import { QUERIES } from './queries.ts';
 import { expiry } from './retention.ts';
@@ -37,19 +37,23 @@ const MAX_INDEXED_BYTES = 1_500;
 /** Of the 25 s that a message has. */
 const CALL_MS = 15_000;
 
+export type FirestoreStoreOptions = Partial<ConnectionOptions> & {
+  /** How long the log keeps an event; null for ever. */
+  readonly retentionDays?: number | null;
+};
+
 /** The event log and the end users' states in Firestore: `events/{event_id}` and `end_users/{heron_id}`. */
 export class FirestoreStore implements Store {
   readonly #connection: Connection;
   readonly #now: Clock;
   readonly #retentionDays: number | null;
 
-  /** @param callMs after this a call is given up. @param retentionDays how long the log keeps an event; null for ever. */
   constructor(
     config: StoreConfig,
     now: Clock,
-    { callMs = CALL_MS, retentionDays = null }: { callMs?: number; retentionDays?: number | null } = {},
+    { retentionDays = null, callMs = CALL_MS, ...connection }: FirestoreStoreOptions = {},
   ) {
-    this.#connection = new Connection(config, callMs);
+    this.#connection = new Connection(config, { callMs, ...connection });
     this.#now = now;
     this.#retentionDays = retentionDays;
   }
@@ -72,55 +76,60 @@ export class FirestoreStore implements Store {
     }
   }
 
-  async endUser(heronId: string): Promise<EndUser | null> {
+  async endUser(heronId: string, signal?: AbortSignal): Promise<EndUser | null> {
     if (!isHeronId(heronId)) return null;
-    const found = await this.#connection.call((db) => endUserDocuments(db).doc(heronId).get());
+    const found = await this.#connection.call((db) => endUserDocuments(db).doc(heronId).get(), signal);
     return endUserIn(found.data());
   }
 
-  async endUsersOf(endUserId: string): Promise<readonly EndUser[]> {
+  async endUsersOf(endUserId: string, signal?: AbortSignal): Promise<readonly EndUser[]> {
     if (!isIndexed(endUserId)) return [];
-    return endUsersIn(await this.#read((db) => QUERIES.withId(db, endUserId)));
+    return endUsersIn(await this.#read((db) => QUERIES.withId(db, endUserId), signal));
   }
 
-  async events(heronId: string, size: number, after: EventCursor | null): Promise<EventPage> {
+  async events(heronId: string, size: number, after: EventCursor | null, signal?: AbortSignal): Promise<EventPage> {
     if (!isHeronId(heronId)) return { events: [], next: null };
     // One more than asked for tells whether there is a next page.
-    const found = await this.#read((db) => QUERIES.history(db, heronId, size + 1, after));
+    const found = await this.#read((db) => QUERIES.history(db, heronId, size + 1, after), signal);
     return page(found.map(loggedEvent), size);
   }
 
-  async sentAt(heronId: string | null, created: Instant): Promise<readonly LoggedEvent[]> {
+  async sentAt(heronId: string | null, created: Instant, signal?: AbortSignal): Promise<readonly LoggedEvent[]> {
     if (heronId !== null && !isHeronId(heronId)) return [];
-    return (await this.#read((db) => QUERIES.sentAt(db, heronId, created))).map(loggedEvent);
+    return (await this.#read((db) => QUERIES.sentAt(db, heronId, created), signal)).map(loggedEvent);
   }
 
-  async event(eventId: string): Promise<LoggedEvent | null> {
+  async event(eventId: string, signal?: AbortSignal): Promise<LoggedEvent | null> {
     if (!isEventId(eventId)) return null;
-    const found = (await this.#connection.call((db) => eventDocuments(db).doc(eventId).get())).data();
+    const found = (await this.#connection.call((db) => eventDocuments(db).doc(eventId).get(), signal)).data();
     return found === undefined ? null : loggedEvent(found);
   }
 
-  async body(eventId: string): Promise<Uint8Array | null> {
-    const event = await this.event(eventId);
+  async body(eventId: string, signal?: AbortSignal): Promise<Uint8Array | null> {
+    const event = await this.event(eventId, signal);
     return event === null
       ? null
-      : (event.body ?? (await this.#connection.call((db) => readBody(db, eventId, event.bytes))));
+      : (event.body ?? (await this.#connection.call((db) => readBody(db, eventId, event.bytes), signal)));
   }
 
-  async listEndUsers(filter: EndUserFilter, size: number, after: EndUserCursor | null): Promise<EndUserPage> {
-    const found = await this.#read((db) => QUERIES.listedPage(db, filter, size + 1, after));
+  async listEndUsers(
+    filter: EndUserFilter,
+    size: number,
+    after: EndUserCursor | null,
+    signal?: AbortSignal,
+  ): Promise<EndUserPage> {
+    const found = await this.#read((db) => QUERIES.listedPage(db, filter, size + 1, after), signal);
     return endUserPage(endUsersIn(found), size);
   }
 
-  async countListed(filter: EndUserFilter): Promise<number> {
-    return this.#count((db) => QUERIES.listed(db, filter));
+  async countListed(filter: EndUserFilter, signal?: AbortSignal): Promise<number> {
+    return this.#count((db) => QUERIES.listed(db, filter), signal);
   }
 
   /** Looks at one event a topic: the log is never read, and no index begins with a time. */
-  async topics(): Promise<readonly TopicInLog[]> {
+  async topics(signal?: AbortSignal): Promise<readonly TopicInLog[]> {
     const latest = async (query: (db: Firestore) => Query<StoredEvent>): Promise<TopicInLog | null> => {
-      const [event] = await this.#read(query);
+      const [event] = await this.#read(query, signal);
       return event === undefined ? null : { topic: event.topic, recorded_at: event.recorded_at };
     };
     const found: TopicInLog[] = [];
@@ -134,37 +143,46 @@ export class FirestoreStore implements Store {
     return without === null ? found : [...found, without];
   }
 
-  async countEvents(topic: string | null, from: Instant, to: Instant): Promise<number> {
-    return this.#count((db) => QUERIES.ofTopic(db, topic, from, to));
+  async countEvents(topic: string | null, from: Instant, to: Instant, signal?: AbortSignal): Promise<number> {
+    return this.#count((db) => QUERIES.ofTopic(db, topic, from, to), signal);
   }
 
   watch(watched: Watched, onStates: (endUsers: readonly EndUser[]) => void, onFailure: OnFailure): Stop {
     if ('heron_id' in watched) {
       const { heron_id } = watched;
-      return this.#connection.watch((db) =>
-        endUserDocuments(db)
-          .doc(heron_id)
-          .onSnapshot((snapshot) => {
-            const endUser = endUserIn(snapshot.data());
-            onStates(endUser === null ? [] : [endUser]);
-          }, onFailure),
-      );
+      return this.#connection.watch({
+        begin: (db, failed) =>
+          endUserDocuments(db)
+            .doc(heron_id)
+            .onSnapshot((snapshot) => onStates(endUsersIn([snapshot.data() ?? []].flat())), failed),
+        onFailure,
+      });
     }
     const { end_user_id } = watched;
     if (!isIndexed(end_user_id)) throw new TypeError('No end user can have this id.');
-    return this.#connection.watch((db) =>
-      QUERIES.withId(db, end_user_id).onSnapshot(({ docs }) => onStates(endUsersIn(docs.map(dataOf))), onFailure),
-    );
+    return this.#connection.watch({
+      begin: (db, failed) =>
+        QUERIES.withId(db, end_user_id).onSnapshot(({ docs }) => onStates(endUsersIn(docs.map(dataOf))), failed),
+      onFailure,
+    });
   }
 
-  watchChanges(onChanges: (changed: readonly EndUser[] | null) => void, onFailure: OnFailure): Stop {
-    return this.#connection.watch((db) => {
-      let begun = false;
-      return QUERIES.changes(db, MAX_CHANGES).onSnapshot((snapshot) => {
-        const changed = begun ? changesIn(snapshot, MAX_CHANGES) : null;
-        begun = true;
-        if (changed === null || changed.length > 0) onChanges(changed);
-      }, onFailure);
+  watchChanges(
+    onChanges: (changed: readonly EndUser[] | null) => void,
+    onFailure: OnFailure,
+    onBlind: () => void = () => {},
+  ): Stop {
+    return this.#connection.watch({
+      begin: (db, failed) => {
+        let begun = false;
+        return QUERIES.changes(db, MAX_CHANGES).onSnapshot((snapshot) => {
+          const changed = begun ? changesIn(snapshot, MAX_CHANGES) : null;
+          begun = true;
+          if (changed === null || changed.length > 0) onChanges(changed);
+        }, failed);
+      },
+      onFailure,
+      onBlind,
     });
   }
 
@@ -176,12 +194,12 @@ export class FirestoreStore implements Store {
     return expiry(recordedAt, this.#retentionDays);
   }
 
-  async #read<T>(query: (db: Firestore) => Query<T>): Promise<T[]> {
-    return (await this.#connection.call((db) => query(db).get())).docs.map(dataOf);
+  async #read<T>(query: (db: Firestore) => Query<T>, signal: AbortSignal | undefined): Promise<T[]> {
+    return (await this.#connection.call((db) => query(db).get(), signal)).docs.map(dataOf);
   }
 
-  async #count(query: (db: Firestore) => Query<unknown>): Promise<number> {
-    return (await this.#connection.call((db) => query(db).count().get())).data().count;
+  async #count(query: (db: Firestore) => Query<unknown>, signal: AbortSignal | undefined): Promise<number> {
+    return (await this.#connection.call((db) => query(db).count().get(), signal)).data().count;
   }
 }
 

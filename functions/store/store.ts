@@ -50,7 +50,10 @@ export type OnFailure = (error: unknown) => void;
 /** Ends a watch; nothing is called after it. */
 export type Stop = () => void;
 
-/** The port to the event log and to the states folded from it. */
+/**
+ * The port to the event log and to the states folded from it. Reads end with the reason of a `signal` that is given, if
+ * it comes first.
+ */
 export interface Store {
   /**
    * Appends events to the log and folds them into their end user's state, all in one transaction, in which each counts
@@ -61,31 +64,41 @@ export interface Store {
    */
   append(events: readonly HeronEvent[]): Promise<readonly Appended[]>;
   /** Null also where the end user is forgotten. */
-  endUser(heronId: string): Promise<EndUser | null>;
+  endUser(heronId: string, signal?: AbortSignal): Promise<EndUser | null>;
   /** All end users with a customer's id, by heron_id; it is the customer's to keep it unique. At most 100. */
-  endUsersOf(endUserId: string): Promise<readonly EndUser[]>;
+  endUsersOf(endUserId: string, signal?: AbortSignal): Promise<readonly EndUser[]>;
   /** An end user's events, newest `created` first; those without a time come last. @param size at least 1. */
-  events(heronId: string, size: number, after: EventCursor | null): Promise<EventPage>;
+  events(heronId: string, size: number, after: EventCursor | null, signal?: AbortSignal): Promise<EventPage>;
   /** The events of an end user, or of none, that Heron sent at one moment, by their id. At most {@link MAX_SENT_AT}. */
-  sentAt(heronId: string | null, created: Instant): Promise<readonly LoggedEvent[]>;
-  event(eventId: string): Promise<LoggedEvent | null>;
+  sentAt(heronId: string | null, created: Instant, signal?: AbortSignal): Promise<readonly LoggedEvent[]>;
+  event(eventId: string, signal?: AbortSignal): Promise<LoggedEvent | null>;
   /** A body, byte for byte, or null where the log has no such event. */
-  body(eventId: string): Promise<Uint8Array | null>;
+  body(eventId: string, signal?: AbortSignal): Promise<Uint8Array | null>;
   /** End users by `last_event_at`, newest first. @param size at least 1. */
-  listEndUsers(filter: EndUserFilter, size: number, after: EndUserCursor | null): Promise<EndUserPage>;
+  listEndUsers(
+    filter: EndUserFilter,
+    size: number,
+    after: EndUserCursor | null,
+    signal?: AbortSignal,
+  ): Promise<EndUserPage>;
   /** How many; counted by indexes, not by reading them. */
-  countListed(filter: EndUserFilter): Promise<number>;
+  countListed(filter: EndUserFilter, signal?: AbortSignal): Promise<number>;
   /** The log's topics, at most {@link MAX_TOPICS} of them. */
-  topics(): Promise<readonly TopicInLog[]>;
+  topics(signal?: AbortSignal): Promise<readonly TopicInLog[]>;
   /** How many events of a topic were recorded from a time on, and before another. */
-  countEvents(topic: string | null, from: Instant, to: Instant): Promise<number>;
+  countEvents(topic: string | null, from: Instant, to: Instant, signal?: AbortSignal): Promise<number>;
   /** Calls back with what there is, soon, and then after each change. */
   watch(watched: Watched, onStates: (endUsers: readonly EndUser[]) => void, onFailure: OnFailure): Stop;
   /**
    * Calls back with null once it watches, and then with the end users that change, whichever they are. Null again means
    * that some may have been missed. After each null, what is known of end users must be read again.
    */
-  watchChanges(onChanges: (changed: readonly EndUser[] | null) => void, onFailure: OnFailure): Stop;
+  watchChanges(
+    onChanges: (changed: readonly EndUser[] | null) => void,
+    onFailure: OnFailure,
+    /** It cannot see for now; once it can, it calls back with null. */
+    onBlind?: () => void,
+  ): Stop;
   close(): Promise<void>;
 }
 
