@@ -16,7 +16,7 @@ export class FirestoreRecoveryLedger implements RecoveryLedger {
   readonly #clock: Clock;
 
   constructor(config: StoreConfig, clock: Clock) {
-    this.#connection = new Connection(config, CALL_MS);
+    this.#connection = new Connection(config, { callMs: CALL_MS });
     this.#clock = clock;
   }
 
