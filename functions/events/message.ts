@@ -1,4 +1,5 @@
 import { type Instant, parseInstant, rfc3339 } from '../heron/instant.ts';
+import { scan } from '../heron/scan.ts';
 import { eventOf, type HeronEvent, Unprocessable } from './event.ts';
 
 /** A Pub/Sub message, of which Pub/Sub takes 10 MB in all. */
@@ -60,6 +61,9 @@ export type Pushed = {
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
+/** Pub/Sub's has three. To parse ten million takes seconds. */
+const MAX_PUSH_LEVELS = 10;
+
 /**
  * Reads the body of a push request.
  * Source: https://cloud.google.com/pubsub/docs/push#receive_push (the wrapped message).
@@ -68,7 +72,8 @@ const utf8 = new TextDecoder('utf-8', { fatal: true });
 export function parsePush(body: Uint8Array): Pushed {
   let envelope: unknown;
   try {
-    envelope = JSON.parse(utf8.decode(body));
+    const text = utf8.decode(body);
+    envelope = scan(text, new Map()).levels > MAX_PUSH_LEVELS ? null : JSON.parse(text);
   } catch {
     throw new Unprocessable('the request is not JSON');
   }

@@ -1,5 +1,6 @@
 import { type Instant, parseInstant } from './instant.ts';
-import { compact, type JsonObject, type JsonText, type JsonValue } from './json.ts';
+import { compact, type JsonText } from './json.ts';
+import { NOTHING, scan, textOf, type Value, type Wanted } from './scan.ts';
 import { statusMeantBy } from './status.ts';
 
 /**
@@ -35,81 +36,134 @@ export function isHeronId(text: string): boolean {
 
 /** Pub/Sub's limit for an attribute's value, in bytes; Firestore's for an indexed text (1,500) is above it. */
 const MAX_TEXT_BYTES = 1024;
+/** As it may be written: each letter as an escape of six, in quotes. */
+const MAX_TEXT_LETTERS = 6 * MAX_TEXT_BYTES + 2;
 /** Heron documents at most 20 keys. The state's document holds `meta` and may not exceed Firestore's 1 MiB. */
 const MAX_META_BYTES = 32 * 1024;
+/** As it may be written: with spaces, and letters as escapes. */
+const MAX_META_LETTERS = 8 * MAX_META_BYTES;
 /** Whoever keeps or shows `meta` writes it as JSON, which overflows the stack at some thousands of levels. */
 const MAX_META_LEVELS = 100;
 
-const utf8 = new TextDecoder('utf-8', { fatal: true });
+/** What is nested deeper, other readers of JSON refuse, and to parse ten million levels takes seconds. */
+const MAX_LEVELS = 1_000;
 
-/** Reads a body. Never throws: what is not JSON is a webhook that says nothing. */
+const strictUtf8 = new TextDecoder('utf-8', { fatal: true });
+const lenientUtf8 = new TextDecoder('utf-8');
+
+/**
+ * Reads a body. Never throws. What is not JSON, be it for a NaN somewhere or because its end is missing, is read as far
+ * as it goes, so that its end user is known.
+ */
 export function parseWebhook(body: Uint8Array): Webhook {
-  let json: JsonValue;
-  try {
-    json = JSON.parse(utf8.decode(body)) as JsonValue;
-  } catch {
-    return { ...read({}), json: false, undocumented: 'the body is not JSON' };
-  }
-  if (!isObject(json)) return { ...read({}), undocumented: 'the body is not a JSON object' };
-  return read(json);
-}
+  const [text, isUtf8] = decode(body);
+  const found = scan(text, WANTED);
+  const flaw = isUtf8 ? flawOf(text, found) : 'the body is not UTF-8';
+  const webhook = found.members;
+  const usable = (value: Value | undefined) => usableText(value, isUtf8);
 
-function read(webhook: JsonObject): Webhook {
-  const { data, meta } = webhook;
-  const topic = text(webhook.topic);
-  const created = parseInstant(webhook.created);
-  const fields = isObject(data) ? data : {};
+  const dataValue = webhook.get('data');
+  const hasData = isObject(dataValue);
+  const data = dataValue?.members ?? NOTHING;
+  const topic = usable(ofText(webhook.get('topic')));
+  const created = parseInstant(textOf(webhook.get('created')?.raw ?? ''));
+  const meta = webhook.get('meta');
+  // What is missing may have said another one.
+  const isCutOff = !found.whole && !(hasData && dataValue.whole);
   return {
     topic,
     created,
-    heron_id: heronId(fields),
-    end_user_id: text(fields.end_user_id),
-    status: text(fields.status) ?? statusMeantBy(topic),
-    meta: metadata(meta),
-    json: true,
+    heron_id: heronId(data),
+    end_user_id: usable(data.get('end_user_id')),
+    status: isCutOff ? null : (usable(data.get('status')) ?? statusMeantBy(topic)),
+    meta: flaw === null ? metadata(meta) : null,
+    json: flaw === null || flaw === NOT_AN_OBJECT,
     undocumented:
-      topic === null
+      flaw ??
+      (topic === null
         ? 'topic is not a text of 1 to 1,024 bytes'
         : created === null
           ? 'created is not a time'
-          : !isObject(data)
+          : !hasData
             ? 'data is not an object'
-            : meta !== undefined && meta !== null && !isObject(meta)
+            : meta !== undefined && meta.raw !== 'null' && !isObject(meta)
               ? 'meta is neither null nor an object'
-              : null,
+              : null),
   };
 }
 
+const WANTED: Wanted = new Map<string, Wanted>([
+  ['topic', NOTHING],
+  ['created', NOTHING],
+  [
+    'data',
+    new Map<string, Wanted>([
+      ['heron_id', NOTHING],
+      ['end_user_heron_id', NOTHING],
+      ['end_user', new Map([['heron_id', NOTHING]])],
+      ['end_user_id', NOTHING],
+      ['status', NOTHING],
+    ]),
+  ],
+  ['meta', NOTHING],
+]);
+const NOT_AN_OBJECT = 'the body is not a JSON object';
+
+function decode(body: Uint8Array): readonly [text: string, isUtf8: boolean] {
+  try {
+    return [strictUtf8.decode(body), true];
+  } catch {
+    return [lenientUtf8.decode(body), false];
+  }
+}
+
+/** Why a body is not a JSON object, or null where it is one. Quotes nothing of it. */
+function flawOf(text: string, { raw, whole, levels, hasNaN, rest }: Value & { readonly rest: string }): string | null {
+  if (levels > MAX_LEVELS) return `the body is nested over ${MAX_LEVELS} levels`;
+  try {
+    JSON.parse(text);
+    return raw.startsWith('{') ? null : NOT_AN_OBJECT;
+  } catch {
+    if (!raw.startsWith('{')) return 'the body is not JSON';
+    if (!whole) return 'the body is not JSON: its end is missing';
+    if (hasNaN) return 'the body is not JSON: it has NaN or Infinity';
+    return rest.trim() === '' ? 'the body is not JSON' : 'the body is not JSON: something follows its end';
+  }
+}
+
 /** Only the first of the places that names an end user counts: where that is no heron_id, no other is tried. */
-function heronId(data: JsonObject): string | null {
-  const { heron_id: direct, end_user: endUser } = data;
-  const places = [
-    // Of other resources, data.heron_id is that resource's own.
-    typeof direct === 'string' && direct.startsWith('eus_') ? direct : null,
-    data.end_user_heron_id,
-    isObject(endUser) ? endUser.heron_id : null,
-  ];
-  const id = places.find((place) => typeof place === 'string' && place !== '');
-  return typeof id === 'string' && isHeronId(id) ? id : null;
+function heronId(data: ReadonlyMap<string, Value>): string | null {
+  const [direct, ofEndUser, nested] = [
+    data.get('heron_id'),
+    data.get('end_user_heron_id'),
+    data.get('end_user')?.members.get('heron_id'),
+  ].map((place) => (place === undefined ? null : textOf(place.raw)));
+  // Of other resources, data.heron_id is that resource's own.
+  const id = [direct?.startsWith('eus_') ? direct : null, ofEndUser, nested].find((place) => place);
+  return id && isHeronId(id) ? id : null;
 }
 
-function isObject(value: JsonValue | undefined): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+function isObject(value: Value | undefined): value is Value {
+  return value?.raw.startsWith('{') ?? false;
 }
 
-function metadata(meta: JsonValue | undefined): JsonText | null {
-  if (!isObject(meta) || !hasLevels(meta, MAX_META_LEVELS)) return null;
-  const json = compact(JSON.stringify(meta));
+function metadata(meta: Value | undefined): JsonText | null {
+  if (!isObject(meta) || meta.levels > MAX_META_LEVELS || meta.raw.length > MAX_META_LETTERS) return null;
+  const json = compact(meta.raw);
   return Buffer.byteLength(json) <= MAX_META_BYTES ? json : null;
 }
 
-/** Whether a value is nested at most so deep. */
-function hasLevels(value: JsonValue, most: number): boolean {
-  if (typeof value !== 'object' || value === null) return true;
-  return most > 0 && Object.values(value).every((inner) => hasLevels(inner, most - 1));
+const NUMBER = /^-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?$/;
+
+function ofText(value: Value | undefined): Value | undefined {
+  return value?.raw.startsWith('"') ? value : undefined;
 }
 
-function text(value: JsonValue | undefined): string | null {
-  const usable = typeof value === 'string' && value !== '' && value.isWellFormed();
-  return usable && Buffer.byteLength(value) <= MAX_TEXT_BYTES ? value : null;
+/** A number stands as its own text. */
+function usableText(value: Value | undefined, isUtf8: boolean): string | null {
+  if (!value?.whole || value.raw.length > MAX_TEXT_LETTERS) return null;
+  const text = NUMBER.test(value.raw) ? value.raw : textOf(value.raw);
+  if (text === null || text === '' || !text.isWellFormed() || Buffer.byteLength(text) > MAX_TEXT_BYTES) return null;
+  // In place of bytes that are none: it may stand for anything.
+  return isUtf8 || !text.includes('\ufffd') ? text : null;
 }

@@ -65,19 +65,21 @@ function ordinary(random: Random, salt: number, padding: number): Webhook {
   return signed(Buffer.from(JSON.stringify({ topic, created, data, meta })), facts);
 }
 
-/** Signed, but not of the documented shape: it is in the log, and changes no state. */
+/** Signed, but not of the documented shape: where it can be read all the same, it changes the state, but no metadata. */
 function undocumented(random: Random, salt: number): Webhook {
-  const { body } = ordinary(random, salt, 0);
+  const { body, facts } = ordinary(random, salt, 0);
   const text = body.toString();
   const nothing: Facts = { topic: null, micros: null, heron_id: null, end_user_id: null, status: null, meta: null };
-  const bodies = [
-    body.subarray(0, -1),
-    Buffer.concat([body, Buffer.from([0xff, 0xfe, 0x00])]),
-    Buffer.from(`[${text}]`),
-    Buffer.from(text.replace(/"created":"[^"]*"/, '"created":"yesterday"')),
-    Buffer.from(text.replace('"data":{', '"data":[],"was":{')),
+  const readable: Facts = { ...nothing, ...facts, meta: null };
+  const made: readonly (readonly [Buffer, Facts])[] = [
+    [body.subarray(0, -1), readable],
+    [Buffer.concat([body, Buffer.from([0xff, 0xfe, 0x00])]), readable],
+    [Buffer.from(text.replace('"salt":', '"score":NaN,"salt":')), readable],
+    [Buffer.from(`[${text}]`), nothing],
+    [Buffer.from(text.replace(/"created":"[^"]*"/, '"created":"yesterday"')), nothing],
+    [Buffer.from(text.replace('"data":{', '"data":[],"was":{')), nothing],
   ];
-  return signed(random.pick(bodies), nothing);
+  return signed(...random.pick(made));
 }
 
 function signed(body: Buffer, facts: Facts): Webhook {

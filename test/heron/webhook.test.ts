@@ -50,27 +50,138 @@ test.each(vectors.accept)('what Heron sent is documented: $name', ({ body_base64
   });
 });
 
-describe('a body that is not JSON says nothing', () => {
+describe('a body that is not JSON is read as far as it goes', () => {
+  const WHOLE = JSON.stringify(webhook({ meta: { owner: 'Zoë' } }));
+  const ALL = { ...parse(webhook()), json: false };
+  const latin1 = (text: string) => Buffer.from(text, 'latin1');
+  const LATIN1 = 'the body is not UTF-8';
+  const NAN = 'the body is not JSON: it has NaN or Infinity';
+  const CUT = 'the body is not JSON: its end is missing';
+  const MORE = 'the body is not JSON: something follows its end';
+  const with_ = (member: string) => bytes(WHOLE.replace('"data":{', `"data":{${member},`));
+
+  test.each<[string, Uint8Array, string]>([
+    ['NaN, which Python writes', with_('"score":NaN'), NAN],
+    ['Infinity', with_('"score":-Infinity'), NAN],
+    ['NaN deep inside', with_('"scores":[{"a":[1,NaN]}]'), NAN],
+    ['NaN outside of data', bytes(WHOLE.replace('{', '{"x":NaN,')), NAN],
+    ['a Latin-1 byte in meta', latin1(WHOLE), LATIN1],
+    ['NUL behind', bytes(`${WHOLE}\0`), MORE],
+    ['something behind', bytes(`${WHOLE} {}`), MORE],
+    ['a raw line feed in a text of another', with_('"note":"a\nb"'), 'the body is not JSON'],
+    ['a bad escape in a text of another', with_('"note":"\\x41 \\\\"'), 'the body is not JSON'],
+    ['a comma too many', with_('"list":[1,],"object":{"a":1,}'), 'the body is not JSON'],
+    ['a comma too few', bytes(WHOLE.replace('",', '" ')), 'the body is not JSON'],
+    ['a value that is missing', with_('"a":'), 'the body is not JSON'],
+    ['True, as Python prints it', with_('"ok":True'), 'the body is not JSON'],
+    ['a number that JSON has not', with_('"n":+1,"m":.5,"k":0x1F,"l":01'), 'the body is not JSON'],
+    ['no closing bracket', bytes(WHOLE.slice(0, -1)), CUT],
+    ['its end missing within meta', bytes(WHOLE.slice(0, -5)), CUT],
+    [
+      'over 1,000 levels',
+      with_(`"deep":${'['.repeat(1_000)}${']'.repeat(1_000)}`),
+      'the body is nested over 1000 levels',
+    ],
+  ])('%s', (_, body, undocumented) => {
+    expect(parseWebhook(body)).toEqual({ ...ALL, undocumented });
+  });
+
+  test('999 levels are none too many', () => {
+    const body = with_(`"deep":${'['.repeat(998)}${']'.repeat(998)}`);
+    expect(parseWebhook(body)).toMatchObject({ json: true, undocumented: null, heron_id: ALL.heron_id });
+  });
+
+  test('without a status where it is cut off before data closes: the rest may have said another', () => {
+    for (let length = WHOLE.indexOf('"data"'); length < WHOLE.indexOf('},"meta"'); length++) {
+      const { topic, created, status, undocumented } = parseWebhook(bytes(WHOLE.slice(0, length)));
+      expect({ topic, created, status, undocumented }).toEqual({
+        topic: 'end_user.processed',
+        created: ALL.created,
+        status: null,
+        undocumented: CUT,
+      });
+    }
+    expect(parseWebhook(bytes(WHOLE.slice(0, WHOLE.indexOf('},"meta"') + 1))).status).toBe('processed');
+    expect(parseWebhook(bytes('{"topic":"end_user.processed","created"')).status).toBeNull();
+  });
+
+  test('with the ids that stand before the cut, and no half of one', () => {
+    const { heron_id, end_user_id } = webhook().data;
+    const upTo = (text: string) => parseWebhook(bytes(WHOLE.slice(0, WHOLE.indexOf(text) + text.length)));
+    expect(upTo(`"${heron_id}"`)).toMatchObject({ heron_id, end_user_id: null });
+    expect(upTo(heron_id)).toMatchObject({ heron_id: null });
+    expect(upTo(`"${end_user_id}"`)).toMatchObject({ heron_id, end_user_id });
+    expect(upTo(end_user_id)).toMatchObject({ heron_id, end_user_id: null });
+    expect(parseWebhook(bytes('{"data":{"end_user_id":123'))).toMatchObject({ end_user_id: null });
+    expect(parseWebhook(bytes('{"data":{"end_user_id":123,'))).toMatchObject({ end_user_id: '123' });
+  });
+
+  test('without a text that has bytes which are none: they may have been anything', () => {
+    const body = latin1(
+      '{"topic":"a.b","data":{"end_user_id":"caf\xe9","status":"ready","end_user_heron_id":"eus_a"}}',
+    );
+    expect(parseWebhook(body)).toMatchObject({ end_user_id: null, status: 'ready', heron_id: 'eus_a' });
+  });
+
+  test('and what is named in it by escapes, or like something else, is told apart', () => {
+    const body =
+      '{"x":{"topic":"no"},"y":"\\"topic\\":\\"no\\"","\\u0074opic":"yes","data":{"a":{"heron_id":"eus_no"},"heron_id":"eus_a"},"z":NaN}';
+    expect(parseWebhook(bytes(body))).toMatchObject({ topic: 'yes', heron_id: 'eus_a', json: false });
+  });
+
+  test('of a repeated key the last counts', () => {
+    const body = '{"topic":"a.b","data":{"heron_id":"eus_a"},"topic":"c.d","data":{"heron_id":"eus_b"},"n":NaN}';
+    expect(parseWebhook(bytes(body))).toMatchObject({ topic: 'c.d', heron_id: 'eus_b' });
+  });
+
   test.each([
-    ['empty', bytes('')],
-    ['text', bytes('hello')],
-    ['cut off', bytes('{"topic":"end_user.processed"')],
-    ['followed by something', bytes('{"topic":"end_user.processed"} {}')],
-    ['with a raw line feed in a text', bytes('{"topic":"end_user.\nprocessed"}')],
-    ['with NaN, which Python writes', bytes('{"topic":"end_user.processed","data":{"score":NaN}}')],
-    ['with bytes that are no UTF-8', Buffer.concat([bytes('{"topic":"'), Buffer.from([0xc3, 0x28]), bytes('"}')])],
-    ['with a surrogate as bytes', Buffer.concat([bytes('{"topic":"'), Buffer.from([0xed, 0xa0, 0x80]), bytes('"}')])],
-    ['in UTF-16', Buffer.from('\ufeff{"topic":"end_user.processed"}', 'utf16le')],
-    ['opened ten thousand times', bytes('['.repeat(10_000))],
-  ])('%s', (_, body) => {
-    expect(parseWebhook(body)).toEqual({ ...NOTHING, json: false, undocumented: 'the body is not JSON' });
+    ['empty', bytes(''), 'the body is not JSON'],
+    ['text', bytes('hello'), 'the body is not JSON'],
+    ['a list', bytes(`[${WHOLE},NaN]`), 'the body is not JSON'],
+    ['a text that is not closed', bytes(`"${WHOLE.replaceAll('"', '')}`), 'the body is not JSON'],
+    ['in UTF-16', Buffer.from(`\ufeff${WHOLE}`, 'utf16le'), LATIN1],
+    ['brackets alone', bytes('{{{{'), CUT],
+    ['colons alone', bytes('{:::'), CUT],
+  ])('%s: it says nothing', (_, body, undocumented) => {
+    expect(parseWebhook(body)).toEqual({ ...NOTHING, json: false, undocumented });
   });
 
   test('and leaves no trace in the next', () => {
     parseWebhook(Buffer.from([0xc3]));
     expect(parse(webhook()).topic).toBe('end_user.processed');
   });
+
+  test('the cause quotes nothing of it', () => {
+    const secret = 'PRIVATE';
+    for (const body of [`${secret}`, `{"${secret}`, `{"a":${secret}}`, `{"a":1}${secret}`, `{"a":"${secret}\n"}`])
+      expect(parseWebhook(bytes(body)).undocumented).not.toContain(secret);
+  });
 });
+
+test.each([
+  ['opened', '['],
+  ['objects opened', '{"a":'],
+  ['opened in data', '[', '{"topic":"end_user.processed","data":{"heron_id":"eus_a","x":'],
+  ['opened in end_user', '{', '{"topic":"end_user.processed","data":{"heron_id":"eus_a","end_user":{"x":'],
+  ['quotes', '"'],
+  ['escaped quotes in a text', '\\"', '{"a":"'],
+  ['backslashes in a text', '\\', '{"a":"'],
+  ['names without values', '"a" ', '{'],
+  ['empty members', '"":0,', '{'],
+  ['commas', ',', '{'],
+  ['digits', '1', '{"data":{"end_user_id":'],
+  ['spaces', ' ', '{"data":'],
+  ['bytes that are no UTF-8', '\xff', '{"data":{"end_user_id":"'],
+])(
+  'ten megabytes of %s are read in one pass, without recursion',
+  (_, unit, before = '') => {
+    const body = Buffer.alloc(10_000_000, unit, 'latin1');
+    body.write(before);
+    // What is quadratic would not end.
+    expect(parseWebhook(body)).toMatchObject({ created: null, status: null, meta: null });
+  },
+  60_000,
+);
 
 test.each(['null', 'true', '0', '"end_user.processed"', '[]', '[{"topic":"end_user.processed"}]'])(
   'JSON that is no object says nothing: %s',
@@ -237,7 +348,11 @@ describe('the status', () => {
     expect(parse(webhook({ topic, data: { status: 'archived' } })).status).toBe('archived');
   });
 
-  test.each([null, '', 7, {}, ['processed'], '\ud800'])('%j says nothing', (status) => {
+  test('may be a number: it stands as its own text', () => {
+    expect(parse(webhook({ data: { status: 7 } })).status).toBe('7');
+  });
+
+  test.each([null, '', true, {}, ['processed'], '\ud800'])('%j says nothing', (status) => {
     expect(parse(webhook({ topic: 'end_user.reviewed', data: { status } })).status).toBe('reviewed');
     expect(parse(webhook({ topic: 'pdf.processed', data: { status } })).status).toBeNull();
   });
@@ -261,13 +376,19 @@ describe('a text', () => {
     expect(idOf(text)).toBe(text);
   });
 
+  test.each(['0', '12345678901234567890', '1.10', '-1e400', '9'.repeat(1024)])(
+    'that is a number stands as it was written: %s',
+    (number) => {
+      expect(parseWebhook(bytes(`{"data":{"end_user_id":${number}}}`)).end_user_id).toBe(number);
+    },
+  );
+
   test.each([
     ['of 1,025 bytes', 'a'.repeat(1025)],
     ['of 1,024 letters but more bytes', `${'a'.repeat(1023)}é`],
     ['with half a surrogate pair', 'a\ud83d'],
     ['with a surrogate pair the wrong way round', '\ude00\ud83d'],
     ['that is empty', ''],
-    ['that is a number', 12345],
   ])('%s is left out', (_, text) => {
     expect(idOf(text)).toBeNull();
   });
@@ -304,12 +425,20 @@ describe('meta', () => {
     expect(parseWebhook(bytes(`{"topic":"a.b","meta":{"deep":${deep}}}`))).toMatchObject({ topic: 'a.b', meta: null });
   });
 
-  test('a number that JSON cannot write back is null, as it will be when it is stored', () => {
-    expect(parseWebhook(bytes('{"meta":{"big":1e400,"zero":-0}}')).meta).toBe('{"big":null,"zero":0}');
+  test('keeps numbers as they were written, also those that no double holds', () => {
+    const numbers = '{"a":12345678901234567890,"b":9007199254740993,"c":1.10,"d":1e400,"e":[-0,1E+2,0.1e-7]}';
+    expect(parseWebhook(bytes(`{"meta":${numbers}}`)).meta).toBe(numbers);
+  });
+
+  test('is compact, and of a repeated key has the last', () => {
+    expect(parseWebhook(bytes('{"meta": { "a" : 1 ,\n "b": [ ] , "a": "\\u005a" } }')).meta).toBe('{"a":"Z","b":[]}');
+    const spaced = `{"meta":{${' '.repeat(40_000)}"a":1}}`;
+    expect(parseWebhook(bytes(spaced)).meta).toBe('{"a":1}');
   });
 });
 
 describe('never throws', () => {
+  const NOTHING_READ = { topic: null, created: null, heron_id: null, end_user_id: null, status: null };
   /** Every key the reader looks for, with anything under it. */
   const keys = [
     'topic',
@@ -356,6 +485,46 @@ describe('never throws', () => {
   test('on any JSON with the keys that are looked for', () => {
     fc.assert(
       fc.property(value, (json) => isSound(parse(json))),
+      { numRuns: 500 },
+    );
+  });
+
+  test('and any JSON says the same when a byte behind it makes it none', () => {
+    fc.assert(
+      fc.property(value, (json) => {
+        const text = JSON.stringify(json) ?? '';
+        const { meta, undocumented, json: _, ...strict } = parseWebhook(bytes(text));
+        expect(parseWebhook(bytes(`${text}\0`))).toMatchObject(text.startsWith('{') ? strict : NOTHING_READ);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  test('any JSON with the keys that are looked for says what a strict reader finds', () => {
+    const keyed = fc.record(
+      {
+        topic: value,
+        created: value,
+        data: fc.oneof(value, fc.dictionary(fc.constantFrom(...keys), value)),
+        meta: value,
+      },
+      { requiredKeys: [] },
+    );
+    const textIn = (found: unknown) =>
+      (typeof found === 'string' && found !== '' && found.isWellFormed()) || typeof found === 'number'
+        ? String(found)
+        : null;
+    fc.assert(
+      fc.property(keyed, fc.constantFrom(undefined, 1, '\t'), (json, indent) => {
+        const { topic, data, meta } = JSON.parse(JSON.stringify(json));
+        const isRecord = typeof data === 'object' && data !== null && !Array.isArray(data);
+        const read = parseWebhook(bytes(JSON.stringify(json, null, indent)));
+        expect(read.topic).toBe(typeof topic === 'string' ? textIn(topic) : null);
+        expect(read.end_user_id).toBe(isRecord && Object.hasOwn(data, 'end_user_id') ? textIn(data.end_user_id) : null);
+        const isMeta = typeof meta === 'object' && meta !== null && !Array.isArray(meta);
+        expect(read.meta).toBe(isMeta ? JSON.stringify(meta) : null);
+        expect(read.json).toBe(true);
+      }),
       { numRuns: 500 },
     );
   });

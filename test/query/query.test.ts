@@ -164,6 +164,18 @@ describe('an event', () => {
     expect((await get(`/events/${id}`)).json).toMatchObject({ id, bytes: body.byteLength });
   });
 
+  it('and its end user have numbers just as they were written', async () => {
+    const numbers = '{"a":12345678901234567890,"b":9007199254740993,"c":1.10,"d":1e400}';
+    const ids = '"heron_id":"eus_numbers","end_user_id":12345678901234567890';
+    const id = await givenBody(
+      `{"topic":"end_user.processed","created":"2026-03-01T09:00:00","data":{${ids},"n":${numbers}},"meta":${numbers}}`,
+    );
+    const text = async (path: string) => (await fetch(`${base}${path}`)).text();
+    expect(await text(`/events/${id}`)).toContain(`"n":${numbers}}`);
+    expect(await text(`/events/${id}`)).toContain(`"meta":${numbers}`);
+    expect(await text('/end-users/12345678901234567890')).toContain(`"meta":${numbers}`);
+  });
+
   it('has data and meta left out where its body is over 32 KiB, or nested beyond answering', async () => {
     const large = await given({ data: { text: 'x'.repeat(32 * 1024) } });
     const deep = await givenBody(`{"data":${'['.repeat(16_000)}${']'.repeat(16_000)}}`);
