@@ -12,6 +12,8 @@ export type TcpProxy = {
   silence(): void;
   /** Everything that is sent takes so much longer, each way: a long way, and a narrow one. */
   delay(milliseconds: number): void;
+  /** Everything that is sent takes so much longer, each way: a long way, as wide as before. */
+  lengthen(milliseconds: number): void;
   /** New connections pass. */
   restore(): Promise<void>;
   close(): Promise<void>;
@@ -25,12 +27,22 @@ export async function proxyTo(target: string | (() => string | null)): Promise<T
   const pairs = new Set<readonly [Socket, Socket]>();
   let silent = false;
   let lag = 0;
+  let length = 0;
   const slow = () =>
     new Transform({
       transform: (chunk, _encoding, done) => {
         if (lag === 0) done(null, chunk);
         else setTimeout(done, lag, null, chunk);
       },
+    });
+  const long = () =>
+    new Transform({
+      transform(chunk, _encoding, done) {
+        if (length === 0) return done(null, chunk);
+        setTimeout(() => this.push(chunk), length);
+        done();
+      },
+      flush: (done) => void setTimeout(done, length),
     });
   const mute = ([near, far]: readonly [Socket, Socket]) => {
     near.unpipe();
@@ -48,7 +60,7 @@ export async function proxyTo(target: string | (() => string | null)): Promise<T
     const far = open(Number(port), host);
     const pair = [near, far] as const;
     pairs.add(pair);
-    near.pipe(slow()).pipe(far).pipe(slow()).pipe(near);
+    near.pipe(slow()).pipe(long()).pipe(far).pipe(slow()).pipe(long()).pipe(near);
     for (const socket of pair)
       socket
         .on('error', () => {})
@@ -81,9 +93,13 @@ export async function proxyTo(target: string | (() => string | null)): Promise<T
     delay: (milliseconds) => {
       lag = milliseconds;
     },
+    lengthen: (milliseconds) => {
+      length = milliseconds;
+    },
     restore: async () => {
       silent = false;
       lag = 0;
+      length = 0;
       if (!server.listening) await listen(own);
     },
     close: cut,
