@@ -23,7 +23,7 @@ describe('the destination of a webhook', () => {
     ['an array', `[${webhook()}]`, 'the body is not a JSON object'],
     ['malformed JSON', '{"topic": "', 'the body is not JSON'],
     ['no body at all', '', 'the body is not JSON'],
-    ['bytes that are no text', Buffer.from([0xff, 0xfe, 0x00, 0x80]), 'the body is not JSON'],
+    ['bytes that are no text', Buffer.from([0xff, 0xfe, 0x00, 0x80]), 'the body is not UTF-8'],
   ])('with %s is unrouted, and why is told', ([, body, why]) => {
     expect(destinationOfBody(body)).toEqual({ topic: UNROUTED, why: expect.stringContaining(why) });
   });
