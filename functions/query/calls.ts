@@ -43,7 +43,7 @@ export const CALLS = {
     answers: {
       200: {
         description:
-          'A page of end users, by last_event_at, newest first. While end users change during paging: none is shown twice, each that does not change is shown once, and one that changes may be left out of later pages, as it then stands before the first.',
+          'A page of end users, those that changed last first. While end users change during paging: none is shown twice, each that does not change is shown once, and one that changes may be left out of later pages, as it then stands before the first.',
         json: END_USER_PAGE,
       },
     },

@@ -36,7 +36,7 @@ export function endUserHandlers(store: Store, waits: Waits): EndUserHandlers {
         ...(review_required === null ? {} : { review_required }),
       };
       const { endUsers, next } = await store.listEndUsers(filter, page_size, endUserCursor(page_token));
-      const next_page_token = token(next && [next.last_event_at, next.heron_id]);
+      const next_page_token = token(next && [next.changed_at, next.heron_id]);
       return { json: { end_users: endUsers.map(endUserAnswer), next_page_token } };
     },
 

@@ -116,9 +116,9 @@ export function eventCursor(token: string | null): EventCursor | null {
 export function endUserCursor(token: string | null): EndUserCursor | null {
   const parts = untoken(token, isHeronId);
   if (parts === null) return null;
-  const [last_event_at, heron_id] = parts;
-  if (last_event_at === null) throw badToken();
-  return { last_event_at, heron_id };
+  const [changed_at, heron_id] = parts;
+  if (changed_at === null) throw badToken();
+  return { changed_at, heron_id };
 }
 
 function untoken(token: string | null, isId: (text: string) => boolean): [Instant | null, string] | null {

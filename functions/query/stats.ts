@@ -46,7 +46,7 @@ export class Stats {
   async #count(now: number): Promise<StatsAnswer> {
     const thisHour = Math.floor(now / HOUR_MS) * HOUR_MS;
     const hours = Array.from({ length: HOURS }, (_, i) => thisHour - (HOURS - 1 - i) * HOUR_MS);
-    const [endUsers, topics] = await Promise.all([this.#endUsers(), this.#store.topics()]);
+    const [endUsers, { topics }] = await Promise.all([this.#endUsers(), this.#store.topics()]);
     const counts = await this.#events(topics, hours, now);
     const last = topics
       .map(({ recorded_at }) => recorded_at)

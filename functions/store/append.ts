@@ -3,6 +3,7 @@ import { type EndUser, FOLD_VERSION } from '../events/end-user.ts';
 import { concernsEndUser, eventOf, type HeronEvent } from '../events/event.ts';
 import { CODE, codeOf } from '../grpc.ts';
 import type { Instant } from '../heron/instant.ts';
+import { whyUnrouted } from '../heron/unrouted.ts';
 import { haveBodies, readBody } from './bodies.ts';
 import type { Connection } from './connection.ts';
 import { endUserDocuments, eventDocuments, type Stored, type StoredEvent } from './documents.ts';
@@ -56,7 +57,8 @@ async function append(
   const fresh = arrived.filter(({ event_id }) => !known.has(event_id));
   if (heronId !== null && fresh.some(concernsEndUser)) {
     const endUser = fold(await currentState(db, transaction, heronId, stored), heronId, fresh);
-    if (endUser !== null) transaction.set(endUserDocuments(db).doc(heronId), { kind: 'state', endUser });
+    if (endUser !== null)
+      transaction.set(endUserDocuments(db).doc(heronId), { kind: 'state', endUser, changed_at: times.recorded_at });
   }
   for (const event of fresh) transaction.create(eventDocuments(db).doc(event.event_id), storedEvent(event, times));
   return arrived.map((event) => (fresh.includes(event) ? 'appended' : 'duplicate'));
@@ -117,7 +119,7 @@ function storedEvent(event: HeronEvent, times: Times): StoredEvent {
   const isInline = body.byteLength <= MAX_INLINE_BYTES;
   return {
     ...{ event_id, topic, created, received_at, heron_id, end_user_id, status },
-    ...{ bytes: body.byteLength, body: isInline ? body : null },
+    ...{ bytes: body.byteLength, body: isInline ? body : null, reason: whyUnrouted(event) },
     ...times,
   };
 }

@@ -19,11 +19,13 @@ import type { Checkpoint } from './upkeep.ts';
 export type StoredEvent = LoggedEvent & {
   /** When Firestore's TTL may delete it; null where the log keeps events for ever. */
   readonly expires_at: Instant | null;
+  /** Why it has no place of its own; null where it has one. */
+  readonly reason: string | null;
 };
 
 /** What the document of an end user holds: its state, or after its erasure a tombstone. */
 export type Stored =
-  | { readonly kind: 'state'; readonly endUser: EndUser }
+  | { readonly kind: 'state'; readonly endUser: EndUser; readonly changed_at: Instant }
   | { readonly kind: 'forgotten'; readonly tombstone: StoredTombstone };
 
 type EventDocument = {
@@ -37,6 +39,9 @@ type EventDocument = {
   bytes: number;
   body: Uint8Array | null;
   expires_at?: Timestamp;
+  /** What those are found by that have no place of their own; and why. */
+  unrouted?: true;
+  reason?: string;
 };
 
 type StateDocument = {
@@ -127,17 +132,19 @@ export function stateDocument(endUser: EndUser): Omit<StateDocument, 'changed_at
 }
 
 const EVENT: FirestoreDataConverter<StoredEvent, EventDocument> = {
-  toFirestore({ event_id, created, received_at, recorded_at, expires_at, ...event }: StoredEvent) {
+  toFirestore({ event_id, created, received_at, recorded_at, expires_at, reason, ...event }: StoredEvent) {
     return {
       ...event,
       created: toTimestamp(created),
       received_at: toTimestamp(received_at),
       recorded_at: toTimestamp(recorded_at),
       ...(expires_at === null ? {} : { expires_at: toTimestamp(expires_at) }),
+      ...(reason === null ? {} : { unrouted: true as const, reason }),
     };
   },
   fromFirestore(snapshot) {
-    const { created, received_at, recorded_at, expires_at, ...event } = snapshot.data() as EventDocument;
+    const { created, received_at, recorded_at, expires_at, unrouted, reason, ...event } =
+      snapshot.data() as EventDocument;
     return {
       ...event,
       event_id: snapshot.id,
@@ -145,6 +152,7 @@ const EVENT: FirestoreDataConverter<StoredEvent, EventDocument> = {
       received_at: toInstant(received_at),
       recorded_at: toInstant(recorded_at),
       expires_at: toInstant(expires_at ?? null),
+      reason: reason ?? null,
     };
   },
 };
@@ -157,6 +165,7 @@ const END_USER: FirestoreDataConverter<Stored, EndUserDocument> = {
         forgotten: { ...tombstone, at: toTimestamp(at), ...(unfinished.length === 0 ? {} : { unfinished }) },
       };
     }
+    // The server's own time, by which changes are watched, whatever ours is.
     return { ...stateDocument(stored.endUser), changed_at: FieldValue.serverTimestamp() };
   },
   fromFirestore(snapshot) {
@@ -165,7 +174,7 @@ const END_USER: FirestoreDataConverter<Stored, EndUserDocument> = {
       const { at, unfinished = [], ...tombstone } = data.forgotten;
       return { kind: 'forgotten', tombstone: { ...tombstone, at: toInstant(at), unfinished } };
     }
-    return { kind: 'state', endUser: endUserOf(data) };
+    return { kind: 'state', endUser: endUserOf(data), changed_at: toInstant(data.changed_at) };
   },
 };
 

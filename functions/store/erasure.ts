@@ -3,6 +3,7 @@ import type { Clock } from '../clock.ts';
 import type { Connection } from './connection.ts';
 import { endUserDocuments } from './documents.ts';
 import { QUERIES } from './queries.ts';
+import { MAX_SAME_ID } from './store.ts';
 import { hashOf, type StoredTombstone, toTombstone } from './tombstone.ts';
 import type { Erased, Shared, Tombstone } from './upkeep.ts';
 
@@ -96,7 +97,9 @@ export async function isErased(db: Firestore, transaction: Transaction, endUserI
 }
 
 async function endUsersWith(db: Firestore, transaction: Transaction, endUserId: string): Promise<readonly string[]> {
-  return (await transaction.get(raw(QUERIES.withId(db, endUserId)).select())).docs.map(({ id }) => id);
+  return (await transaction.get(raw(QUERIES.withId(db, endUserId, MAX_SAME_ID, null)).select())).docs.map(
+    ({ id }) => id,
+  );
 }
 
 /** @returns of how many bodies the last chunk was deleted, or null where there was none. */

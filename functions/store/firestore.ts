@@ -1,33 +1,48 @@
-import type { Firestore, Query, QueryDocumentSnapshot } from '@google-cloud/firestore';
+import type {
+  DocumentReference,
+  DocumentSnapshot,
+  Firestore,
+  Query,
+  QueryDocumentSnapshot,
+} from '@google-cloud/firestore';
 import type { Clock } from '../clock.ts';
 import type { StoreConfig } from '../config.ts';
 import type { EndUser } from '../events/end-user.ts';
 import { type HeronEvent, isEventId, Unprocessable } from '../events/event.ts';
 import type { Instant } from '../heron/instant.ts';
+import { STATUSES } from '../heron/status.ts';
 import { isHeronId } from '../heron/webhook.ts';
 import { appendEvents } from './append.ts';
 import { deleteBody, readBody, writeBody } from './bodies.ts';
 import { changesIn } from './changes.ts';
 import { Connection, type ConnectionOptions } from './connection.ts';
 import { endUserDocuments, eventDocuments, type Stored, type StoredEvent } from './documents.ts';
-import { QUERIES } from './queries.ts';
+import { QUERIES, type StoredFilter } from './queries.ts';
 import { expiry } from './retention.ts';
 import {
   type Appended,
+  type Changed,
   type EndUserCursor,
   type EndUserFilter,
   type EndUserPage,
   type EventCursor,
   type EventPage,
   endUserPage,
+  type LogCursor,
   type LoggedEvent,
+  logPage,
   MAX_CHANGES,
+  MAX_OTHER_STATUSES,
+  MAX_SAME_ID,
   MAX_TOPICS,
   type OnFailure,
+  OTHER,
   page,
   type Stop,
   type Store,
+  sameIdPage,
   type TopicInLog,
+  type Topics,
   type Watched,
 } from './store.ts';
 
@@ -84,7 +99,21 @@ export class FirestoreStore implements Store {
 
   async endUsersOf(endUserId: string, signal?: AbortSignal): Promise<readonly EndUser[]> {
     if (!isIndexed(endUserId)) return [];
-    return endUsersIn(await this.#read((db) => QUERIES.withId(db, endUserId), signal));
+    return endUsersIn(await this.#read((db) => QUERIES.withId(db, endUserId, MAX_SAME_ID, null), signal));
+  }
+
+  async endUsersOfPage(endUserId: string, size: number, after: string | null, signal?: AbortSignal) {
+    if (!isIndexed(endUserId)) return { endUsers: [], next: null };
+    const found = await this.#read((db) => QUERIES.withId(db, endUserId, size + 1, after), signal);
+    return sameIdPage(endUsersIn(found), size);
+  }
+
+  async endUsersNamed(heronIds: readonly string[], signal?: AbortSignal): Promise<readonly (EndUser | null)[]> {
+    const known = [...new Set(heronIds.filter(isHeronId))];
+    if (known.length === 0) return heronIds.map(() => null);
+    const found = await this.#connection.call((db) => getAll(known.map((id) => endUserDocuments(db).doc(id))), signal);
+    const byId = new Map(found.map((snapshot) => [snapshot.id, endUserIn(snapshot.data())]));
+    return heronIds.map((id) => byId.get(id) ?? null);
   }
 
   async events(heronId: string, size: number, after: EventCursor | null, signal?: AbortSignal): Promise<EventPage> {
@@ -118,29 +147,64 @@ export class FirestoreStore implements Store {
     after: EndUserCursor | null,
     signal?: AbortSignal,
   ): Promise<EndUserPage> {
-    const found = await this.#read((db) => QUERIES.listedPage(db, filter, size + 1, after), signal);
-    return endUserPage(endUsersIn(found), size);
+    const pages = (await this.#stored(filter, signal)).map((each) =>
+      this.#read((db) => QUERIES.listedPage(db, each, size + 1, after), signal),
+    );
+    const found = (await Promise.all(pages)).flat().flatMap((each) => (each.kind === 'state' ? [each] : []));
+    return endUserPage(found.sort(changedLast), size);
   }
 
   async countListed(filter: EndUserFilter, signal?: AbortSignal): Promise<number> {
-    return this.#count((db) => QUERIES.listed(db, filter), signal);
+    const counts = (await this.#stored(filter, signal)).map((each) =>
+      this.#count((db) => QUERIES.listed(db, each), signal),
+    );
+    return (await Promise.all(counts)).reduce((a, b) => a + b, 0);
+  }
+
+  /** What the documents are asked for: "other" is each status that there is and Heron does not document, and none. */
+  async #stored({ status, ...filter }: EndUserFilter, signal?: AbortSignal): Promise<readonly StoredFilter[]> {
+    if (status !== OTHER) return [status === undefined ? filter : { ...filter, status }];
+    const others: (string | null)[] = [null];
+    for (let last = ''; others.length <= MAX_OTHER_STATUSES; ) {
+      const [next] = endUsersIn(await this.#read((db) => QUERIES.nextStatus(db, last), signal));
+      if (next?.status === undefined || next.status === null) break;
+      last = next.status;
+      if (!STATUSES.some((known) => known === last)) others.push(last);
+    }
+    return others.map((each) => ({ ...filter, status: each }));
+  }
+
+  async eventsOfTopic(topic: string, size: number, after: LogCursor | null, signal?: AbortSignal) {
+    if (!isIndexed(topic)) return { events: [], next: null };
+    const found = await this.#read((db) => QUERIES.newestOfTopic(db, topic, size + 1, after), signal);
+    return logPage(found.map(loggedEvent), size);
+  }
+
+  async unroutedEvents(size: number, after: LogCursor | null, signal?: AbortSignal) {
+    const found = await this.#read((db) => QUERIES.newestUnrouted(db, size + 1, after), signal);
+    return logPage(
+      found.map((event) => ({ ...loggedEvent(event), reason: event.reason ?? '' })),
+      size,
+    );
   }
 
   /** Looks at one event a topic: the log is never read, and no index begins with a time. */
-  async topics(signal?: AbortSignal): Promise<readonly TopicInLog[]> {
+  async topics(signal?: AbortSignal): Promise<Topics> {
     const latest = async (query: (db: Firestore) => Query<StoredEvent>): Promise<TopicInLog | null> => {
       const [event] = await this.#read(query, signal);
       return event === undefined ? null : { topic: event.topic, recorded_at: event.recorded_at };
     };
     const found: TopicInLog[] = [];
-    for (let before: string | null = null; found.length < MAX_TOPICS; ) {
+    let isCut = false;
+    for (let before: string | null = null; !isCut; ) {
       const next = await latest((db) => QUERIES.latestByTopic(db, before));
       if (next === null || next.topic === null) break;
-      found.push(next);
+      if (found.length === MAX_TOPICS) isCut = true;
+      else found.push(next);
       before = next.topic;
     }
     const without = await latest(QUERIES.latestWithoutTopic);
-    return without === null ? found : [...found, without];
+    return { topics: without === null ? found : [...found, without], isCut };
   }
 
   async countEvents(topic: string | null, from: Instant, to: Instant, signal?: AbortSignal): Promise<number> {
@@ -162,7 +226,10 @@ export class FirestoreStore implements Store {
     if (!isIndexed(end_user_id)) throw new TypeError('No end user can have this id.');
     return this.#connection.watch({
       begin: (db, failed) =>
-        QUERIES.withId(db, end_user_id).onSnapshot(({ docs }) => onStates(endUsersIn(docs.map(dataOf))), failed),
+        QUERIES.withId(db, end_user_id, MAX_SAME_ID, null).onSnapshot(
+          ({ docs }) => onStates(endUsersIn(docs.map(dataOf))),
+          failed,
+        ),
       onFailure,
     });
   }
@@ -212,8 +279,24 @@ function dataOf<T>(snapshot: QueryDocumentSnapshot<T>): T {
   return snapshot.data();
 }
 
-function loggedEvent({ expires_at, ...event }: StoredEvent): LoggedEvent {
+function loggedEvent({ expires_at, reason, ...event }: StoredEvent): LoggedEvent {
   return event;
+}
+
+/** Typed, unlike the client's own. */
+async function getAll<T>(documents: readonly DocumentReference<T>[]): Promise<readonly DocumentSnapshot<T>[]> {
+  const [first] = documents;
+  return first === undefined
+    ? []
+    : ((await first.firestore.getAll(...(documents as unknown as DocumentReference[]))) as never);
+}
+
+function changedLast(a: Changed, b: Changed): number {
+  return descending(a.changed_at, b.changed_at) || descending(a.endUser.heron_id, b.endUser.heron_id);
+}
+
+function descending(a: string, b: string): number {
+  return a < b ? 1 : a > b ? -1 : 0;
 }
 
 function endUserIn(stored: Stored | undefined): EndUser | null {

@@ -1,7 +1,9 @@
 import type { Clock } from '../clock.ts';
 import type { EndUser } from '../events/end-user.ts';
 import { eventOf, type HeronEvent } from '../events/event.ts';
-import type { Instant } from '../heron/instant.ts';
+import { epoch, type Instant, instantOfEpoch } from '../heron/instant.ts';
+import { STATUSES } from '../heron/status.ts';
+import { whyUnrouted } from '../heron/unrouted.ts';
 import {
   type Appended,
   type EndUserCursor,
@@ -12,25 +14,33 @@ import {
   endUserOf,
   endUserPage,
   fold,
+  type LogCursor,
   type LoggedEvent,
+  logPage,
   MAX_INLINE_BYTES,
   MAX_SAME_ID,
   MAX_SENT_AT,
   MAX_TOPICS,
   type OnFailure,
+  OTHER,
   page,
   type Stop,
   type Store,
-  type TopicInLog,
+  sameIdPage,
+  type Topics,
   type Watched,
 } from './store.ts';
 import { hashOf, type StoredTombstone, toTombstone } from './tombstone.ts';
 import { type Checkpoint, differencesOf, type Erased, type Recomputed, type Tombstone, type Upkeep } from './upkeep.ts';
 
+type Logged = LoggedEvent & { readonly body: Uint8Array };
+
 /** The in-memory twin of the Firestore store, for tests and for machines without the emulator. */
 export class MemoryStore implements Store, Upkeep {
   readonly #now: Clock;
-  readonly #events = new Map<string, LoggedEvent & { body: Uint8Array }>();
+  readonly #events = new Map<string, Logged>();
+  readonly #changedAt = new Map<string, Instant>();
+  #lastMoment: Instant;
   readonly #endUsers = new Map<string, EndUser>();
   /** Told of each end user that changes; null says that one is gone. */
   readonly #watches = new Set<(changed: EndUser | null) => void>();
@@ -39,6 +49,7 @@ export class MemoryStore implements Store, Upkeep {
 
   constructor(now: Clock) {
     this.#now = now;
+    this.#lastMoment = now();
   }
 
   async append(events: readonly HeronEvent[]): Promise<readonly Appended[]> {
@@ -71,6 +82,17 @@ export class MemoryStore implements Store, Upkeep {
       .filter((endUser) => endUser.end_user_id === endUserId)
       .sort((a, b) => descending(b.heron_id, a.heron_id))
       .slice(0, MAX_SAME_ID);
+  }
+
+  async endUsersOfPage(endUserId: string, size: number, after: string | null) {
+    const found = [...this.#endUsers.values()]
+      .filter((endUser) => endUser.end_user_id === endUserId && (after === null || endUser.heron_id > after))
+      .sort((a, b) => descending(b.heron_id, a.heron_id));
+    return sameIdPage(found, size);
+  }
+
+  async endUsersNamed(heronIds: readonly string[]): Promise<readonly (EndUser | null)[]> {
+    return heronIds.map((id) => this.#endUsers.get(id) ?? null);
   }
 
   async events(heronId: string, size: number, after: EventCursor | null): Promise<EventPage> {
@@ -196,31 +218,57 @@ export class MemoryStore implements Store, Upkeep {
 
   async listEndUsers(filter: EndUserFilter, size: number, after: EndUserCursor | null): Promise<EndUserPage> {
     const found = this.#filtered(filter)
-      .filter((endUser) => after === null || latestFirst(endUser, after) > 0)
-      .sort(latestFirst);
+      .map((endUser) => ({ endUser, changed_at: this.#changedAt.get(endUser.heron_id) as Instant }))
+      .filter(({ endUser, changed_at }) => {
+        return after === null || changedLast({ changed_at, heron_id: endUser.heron_id }, after) > 0;
+      })
+      .sort((a, b) => descending(a.changed_at, b.changed_at));
     return endUserPage(found, size);
+  }
+
+  async eventsOfTopic(topic: string, size: number, after: LogCursor | null) {
+    return logPage(this.#newest((event) => event.topic === topic, after).map(listed), size);
+  }
+
+  async unroutedEvents(size: number, after: LogCursor | null) {
+    const reason = ({ body, received_at }: Logged) => whyUnrouted(eventOf(body, received_at));
+    const found = this.#newest((event) => reason(event) !== null, after);
+    return logPage(
+      found.map((event) => ({ ...listed(event), reason: reason(event) ?? '' })),
+      size,
+    );
+  }
+
+  #newest(holds: (event: Logged) => boolean, after: LogCursor | null): readonly Logged[] {
+    return [...this.#events.values()]
+      .filter((event) => (after === null || recordedLast(event, after) > 0) && holds(event))
+      .sort(recordedLast);
   }
 
   async countListed(filter: EndUserFilter): Promise<number> {
     return this.#filtered(filter).length;
   }
 
-  #filtered({ status, review_required }: EndUserFilter): EndUser[] {
+  #filtered({ status, review_required, failing }: EndUserFilter): EndUser[] {
+    const isOther = (endUser: EndUser) => !STATUSES.some((known) => known === endUser.status);
     return [...this.#endUsers.values()].filter(
       (endUser) =>
-        (status === undefined || endUser.status === status) &&
+        (status === undefined || (status === OTHER ? isOther(endUser) : endUser.status === status)) &&
+        (failing === undefined || endUser.failing === failing) &&
         (review_required === undefined || endUser.review_required === review_required),
     );
   }
 
-  async topics(): Promise<readonly TopicInLog[]> {
+  async topics(): Promise<Topics> {
     const found = Map.groupBy(this.#events.values(), ({ topic }) => topic);
-    return [...found]
-      .map(([topic, events]) => ({
-        topic,
-        recorded_at: events.map((event) => event.recorded_at).reduce((a, b) => (a > b ? a : b)),
-      }))
-      .slice(0, MAX_TOPICS);
+    const topics = [...found].map(([topic, events]) => ({
+      topic,
+      recorded_at: events.map((event) => event.recorded_at).reduce((a, b) => (a > b ? a : b)),
+    }));
+    const named = topics.filter(({ topic }) => topic !== null);
+    if (named.length <= MAX_TOPICS) return { topics, isCut: false };
+    const last = named.sort((a, b) => descending(a.topic ?? '', b.topic ?? '')).slice(0, MAX_TOPICS);
+    return { topics: [...last, ...topics.filter(({ topic }) => topic === null)], isCut: true };
   }
 
   async countEvents(topic: string | null, from: Instant, to: Instant): Promise<number> {
@@ -252,7 +300,16 @@ export class MemoryStore implements Store, Upkeep {
   }
 
   #tell(changed: EndUser | null): void {
+    if (changed !== null) this.#changedAt.set(changed.heron_id, this.#nextMoment());
     for (const told of [...this.#watches]) told(changed);
+  }
+
+  /** Of two changes the later one has the later time, as on a server. */
+  #nextMoment(): Instant {
+    const now = this.#now();
+    const { seconds, microseconds } = epoch(this.#lastMoment > now ? this.#lastMoment : now);
+    this.#lastMoment = instantOfEpoch(seconds + (microseconds === 999_999 ? 1 : 0), (microseconds + 1) % 1_000_000);
+    return this.#lastMoment;
   }
 
   async close(): Promise<void> {}
@@ -262,8 +319,12 @@ export class MemoryStore implements Store, Upkeep {
   }
 }
 
-function latestFirst(a: EndUserCursor, b: EndUserCursor): number {
-  return descending(a.last_event_at, b.last_event_at) || descending(a.heron_id, b.heron_id);
+function changedLast(a: EndUserCursor, b: EndUserCursor): number {
+  return descending(a.changed_at, b.changed_at) || descending(a.heron_id, b.heron_id);
+}
+
+function recordedLast(a: LogCursor, b: LogCursor): number {
+  return descending(a.recorded_at, b.recorded_at) || descending(a.event_id, b.event_id);
 }
 
 function listed(event: LoggedEvent): LoggedEvent {

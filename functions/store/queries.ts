@@ -1,8 +1,11 @@
 import { FieldPath, type Firestore, type Query } from '@google-cloud/firestore';
 import type { Instant } from '../heron/instant.ts';
 import { endUserDocuments, eventDocuments, type Stored, type StoredEvent } from './documents.ts';
-import { type EndUserCursor, type EndUserFilter, type EventCursor, MAX_SAME_ID, MAX_SENT_AT } from './store.ts';
+import { type EndUserCursor, type EndUserFilter, type EventCursor, type LogCursor, MAX_SENT_AT } from './store.ts';
 import { toTimestamp } from './timestamp.ts';
+
+/** As the documents have it: a status may be null. */
+export type StoredFilter = Omit<EndUserFilter, 'status'> & { readonly status?: string | null };
 
 /**
  * Every query there is, and no other file builds one: a test holds this list against the indexes that Terraform makes,
@@ -79,23 +82,53 @@ export const QUERIES = {
     return endUserDocuments(db).where('forgotten.end_user_ids', 'array-contains', hash).limit(1);
   },
 
-  /** End users by the customer's id. */
-  withId(db: Firestore, endUserId: string): Query<Stored> {
-    return endUserDocuments(db).where('end_user_id', '==', endUserId).limit(MAX_SAME_ID);
+  /** End users by the customer's id, in the order of their own. */
+  withId(db: Firestore, endUserId: string, limit: number, after: string | null): Query<Stored> {
+    const query = endUserDocuments(db)
+      .where('end_user_id', '==', endUserId)
+      .orderBy(FieldPath.documentId())
+      .limit(limit);
+    return after === null ? query : query.startAfter(after);
   },
 
   /** Counted in the order in which they are listed, so that one index does for both. */
-  listed(db: Firestore, { status, review_required }: EndUserFilter): Query<Stored> {
+  listed(db: Firestore, { status, review_required, failing }: StoredFilter): Query<Stored> {
     let query: Query<Stored> = endUserDocuments(db);
     if (status !== undefined) query = query.where('status', '==', status);
     if (review_required !== undefined) query = query.where('review_required', '==', review_required);
-    return query.orderBy('last_event_at', 'desc');
+    if (failing !== undefined) query = query.where('failing', '==', failing);
+    return query.orderBy('changed_at', 'desc');
   },
 
   /** A page of {@link QUERIES.listed}. */
-  listedPage(db: Firestore, filter: EndUserFilter, limit: number, after: EndUserCursor | null): Query<Stored> {
+  listedPage(db: Firestore, filter: StoredFilter, limit: number, after: EndUserCursor | null): Query<Stored> {
     const query = QUERIES.listed(db, filter).orderBy(FieldPath.documentId(), 'desc').limit(limit);
-    return after === null ? query : query.startAfter(toTimestamp(after.last_event_at), after.heron_id);
+    return after === null ? query : query.startAfter(toTimestamp(after.changed_at), after.heron_id);
+  },
+
+  /** An end user of the next status, by name, that there is. */
+  nextStatus(db: Firestore, after: string): Query<Stored> {
+    return endUserDocuments(db).where('status', '>', after).orderBy('status').orderBy('changed_at', 'desc').limit(1);
+  },
+
+  /** A topic's events, newest recorded first. */
+  newestOfTopic(db: Firestore, topic: string, limit: number, after: LogCursor | null): Query<StoredEvent> {
+    const query = eventDocuments(db)
+      .where('topic', '==', topic)
+      .orderBy('recorded_at', 'desc')
+      .orderBy(FieldPath.documentId(), 'desc')
+      .limit(limit);
+    return after === null ? query : query.startAfter(toTimestamp(after.recorded_at), after.event_id);
+  },
+
+  /** Events without a place of their own, newest recorded first. */
+  newestUnrouted(db: Firestore, limit: number, after: LogCursor | null): Query<StoredEvent> {
+    const query = eventDocuments(db)
+      .where('unrouted', '==', true)
+      .orderBy('recorded_at', 'desc')
+      .orderBy(FieldPath.documentId(), 'desc')
+      .limit(limit);
+    return after === null ? query : query.startAfter(toTimestamp(after.recorded_at), after.event_id);
   },
 
   /** The end users that changed last. */

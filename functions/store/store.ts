@@ -30,13 +30,31 @@ export type EventCursor = { readonly created: Instant | null; readonly event_id:
 
 export type EventPage = { readonly events: readonly LoggedEvent[]; readonly next: EventCursor | null };
 
-/** Which end users: all, those of one status, or those for which a review is still required. */
-export type EndUserFilter = { readonly status?: string; readonly review_required?: true };
+/**
+ * Which end users: all, those of one status ({@link OTHER}: of none that Heron documents, or of none at all), for which
+ * a review is still required, or which failed last.
+ */
+export type EndUserFilter = { readonly status?: string; readonly review_required?: true; readonly failing?: true };
+export const OTHER = 'other';
 
 /** Where a page of end users ends. */
-export type EndUserCursor = { readonly last_event_at: Instant; readonly heron_id: string };
+export type EndUserCursor = { readonly changed_at: Instant; readonly heron_id: string };
 
 export type EndUserPage = { readonly endUsers: readonly EndUser[]; readonly next: EndUserCursor | null };
+
+/** A page of those with one customer's id. @param next the last one's heron_id: the next page begins behind it. */
+export type SameIdPage = { readonly endUsers: readonly EndUser[]; readonly next: string | null };
+
+/** Where a page of the log ends: the next one begins behind this event. */
+export type LogCursor = { readonly recorded_at: Instant; readonly event_id: string };
+
+export type LogPage<E extends LoggedEvent> = { readonly events: readonly E[]; readonly next: LogCursor | null };
+
+/** An event that has no place of its own, and why: see {@link whyUnrouted}. */
+export type UnroutedEvent = LoggedEvent & { readonly reason: string };
+
+/** The log's topics. @param isCut there are more than are told. */
+export type Topics = { readonly topics: readonly TopicInLog[]; readonly isCut: boolean };
 
 /** A topic that the log has, null for events that name none, and when its latest event was recorded. */
 export type TopicInLog = { readonly topic: string | null; readonly recorded_at: Instant };
@@ -67,6 +85,10 @@ export interface Store {
   endUser(heronId: string, signal?: AbortSignal): Promise<EndUser | null>;
   /** All end users with a customer's id, by heron_id; it is the customer's to keep it unique. At most 100. */
   endUsersOf(endUserId: string, signal?: AbortSignal): Promise<readonly EndUser[]>;
+  /** The same page by page. @param size at least 1. */
+  endUsersOfPage(endUserId: string, size: number, after: string | null, signal?: AbortSignal): Promise<SameIdPage>;
+  /** Many at once, in the order of their ids; null for who is unknown. @param heronIds at most 500. */
+  endUsersNamed(heronIds: readonly string[], signal?: AbortSignal): Promise<readonly (EndUser | null)[]>;
   /** An end user's events, newest `created` first; those without a time come last. @param size at least 1. */
   events(heronId: string, size: number, after: EventCursor | null, signal?: AbortSignal): Promise<EventPage>;
   /** The events of an end user, or of none, that Heron sent at one moment, by their id. At most {@link MAX_SENT_AT}. */
@@ -74,7 +96,7 @@ export interface Store {
   event(eventId: string, signal?: AbortSignal): Promise<LoggedEvent | null>;
   /** A body, byte for byte, or null where the log has no such event. */
   body(eventId: string, signal?: AbortSignal): Promise<Uint8Array | null>;
-  /** End users by `last_event_at`, newest first. @param size at least 1. */
+  /** End users, those that changed last first. @param size at least 1. */
   listEndUsers(
     filter: EndUserFilter,
     size: number,
@@ -83,8 +105,17 @@ export interface Store {
   ): Promise<EndUserPage>;
   /** How many; counted by indexes, not by reading them. */
   countListed(filter: EndUserFilter, signal?: AbortSignal): Promise<number>;
-  /** The log's topics, at most {@link MAX_TOPICS} of them. */
-  topics(signal?: AbortSignal): Promise<readonly TopicInLog[]>;
+  /** A topic's events, newest recorded first. @param size at least 1. */
+  eventsOfTopic(
+    topic: string,
+    size: number,
+    after: LogCursor | null,
+    signal?: AbortSignal,
+  ): Promise<LogPage<LoggedEvent>>;
+  /** The events that have no place of their own, newest recorded first. @param size at least 1. */
+  unroutedEvents(size: number, after: LogCursor | null, signal?: AbortSignal): Promise<LogPage<UnroutedEvent>>;
+  /** At most {@link MAX_TOPICS}, the last by name, and those events that name none. */
+  topics(signal?: AbortSignal): Promise<Topics>;
   /** How many events of a topic were recorded from a time on, and before another. */
   countEvents(topic: string | null, from: Instant, to: Instant, signal?: AbortSignal): Promise<number>;
   /** Calls back with what there is, soon, and then after each change. */
@@ -110,6 +141,8 @@ export const MAX_SAME_ID = 100;
 export const MAX_SENT_AT = 100;
 /** Heron documents 44. */
 export const MAX_TOPICS = 200;
+/** More statuses than this that Heron does not document are not looked at one by one. */
+export const MAX_OTHER_STATUSES = 50;
 /** Where more end users than this change at once, a watch cannot tell which. */
 export const MAX_CHANGES = 100;
 
@@ -120,11 +153,25 @@ export function page(events: readonly LoggedEvent[], size: number): EventPage {
   return { events: events.slice(0, size), next };
 }
 
+/** A state, and when it was written. */
+export type Changed = { readonly endUser: EndUser; readonly changed_at: Instant };
+
 /** Cuts a page out of end users in order, of which there may be more than the page takes. */
-export function endUserPage(endUsers: readonly EndUser[], size: number): EndUserPage {
+export function endUserPage(changed: readonly Changed[], size: number): EndUserPage {
+  const last = changed.length > size ? changed[size - 1] : undefined;
+  const next = last === undefined ? null : { changed_at: last.changed_at, heron_id: last.endUser.heron_id };
+  return { endUsers: changed.slice(0, size).map(({ endUser }) => endUser), next };
+}
+
+export function logPage<E extends LoggedEvent>(events: readonly E[], size: number): LogPage<E> {
+  const last = events.length > size ? events[size - 1] : undefined;
+  const next = last === undefined ? null : { recorded_at: last.recorded_at, event_id: last.event_id };
+  return { events: events.slice(0, size), next };
+}
+
+export function sameIdPage(endUsers: readonly EndUser[], size: number): SameIdPage {
   const last = endUsers.length > size ? endUsers[size - 1] : undefined;
-  const next = last === undefined ? null : { last_event_at: last.last_event_at, heron_id: last.heron_id };
-  return { endUsers: endUsers.slice(0, size), next };
+  return { endUsers: endUsers.slice(0, size), next: last?.heron_id ?? null };
 }
 
 /** The end user that the events name, or null. */

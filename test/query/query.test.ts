@@ -201,14 +201,14 @@ describe('end users', () => {
     for (const [i, status] of ['ready', 'failed', 'ready', 'processed'].entries())
       await given({ created: at(i), data: { heron_id: `eus_${i}`, status } });
     await given({ created: at(1), topic: 'end_user.review_required', data: { heron_id: 'eus_1' } });
-    expect(ids(await get('/end-users'))).toEqual(['eus_3', 'eus_2', 'eus_1', 'eus_0']);
+    expect(ids(await get('/end-users'))).toEqual(['eus_1', 'eus_3', 'eus_2', 'eus_0']);
     expect(ids(await get('/end-users?status=ready'))).toEqual(['eus_2', 'eus_0']);
     expect(ids(await get('/end-users?review_required=true'))).toEqual(['eus_1']);
     const first = await get('/end-users?page_size=2');
     await given({ created: at(8), data: { heron_id: 'eus_3' } });
     await given({ created: at(9), data: { heron_id: 'eus_0' } });
     const second = await get(`/end-users?page_size=2&page_token=${first.json.next_page_token}`);
-    expect([ids(first), ids(second)]).toEqual([['eus_3', 'eus_2'], ['eus_1']]);
+    expect([ids(first), ids(second)]).toEqual([['eus_1', 'eus_3'], ['eus_2']]);
     expect(second.json.next_page_token).toBeNull();
   });
 

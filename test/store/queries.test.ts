@@ -26,17 +26,29 @@ const EXAMPLES: Readonly<Record<keyof typeof QUERIES, readonly Query[]>> = {
     QUERIES.listed(db, {}),
     QUERIES.listed(db, { status: 'failed' }),
     QUERIES.listed(db, { review_required: true }),
+    QUERIES.listed(db, { failing: true }),
+    QUERIES.listed(db, { status: null }),
   ],
   listedPage: [
     QUERIES.listedPage(db, {}, 10, null),
-    QUERIES.listedPage(db, { status: 'failed' }, 10, { last_event_at: NOW, heron_id: 'eus_a' }),
+    QUERIES.listedPage(db, { status: 'failed' }, 10, { changed_at: NOW, heron_id: 'eus_a' }),
     QUERIES.listedPage(db, { review_required: true }, 10, null),
+    QUERIES.listedPage(db, { failing: true }, 10, null),
   ],
+  newestOfTopic: [
+    QUERIES.newestOfTopic(db, 'pdf.processed', 10, null),
+    QUERIES.newestOfTopic(db, 'pdf.processed', 10, { recorded_at: NOW, event_id: ID }),
+  ],
+  newestUnrouted: [
+    QUERIES.newestUnrouted(db, 10, null),
+    QUERIES.newestUnrouted(db, 10, { recorded_at: NOW, event_id: ID }),
+  ],
+  nextStatus: [QUERIES.nextStatus(db, ''), QUERIES.nextStatus(db, 'failed')],
   naming: [QUERIES.naming(db, 'acme-1', 10)],
   nextInLog: [QUERIES.nextInLog(db, '', null), QUERIES.nextInLog(db, 'eus_a', 'eus_b')],
   ofTopic: [QUERIES.ofTopic(db, 'end_user.processed', NOW, NOW), QUERIES.ofTopic(db, null, NOW, NOW)],
   tombstonesNaming: [QUERIES.tombstonesNaming(db, ID)],
-  withId: [QUERIES.withId(db, 'acme-1')],
+  withId: [QUERIES.withId(db, 'acme-1', 10, null), QUERIES.withId(db, 'acme-1', 10, 'eus_a')],
 };
 
 type Field = readonly [path: string, direction: string];

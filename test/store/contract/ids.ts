@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { MAX_SAME_ID, type Store } from '../../../functions/store/store.ts';
+import { MAX_SAME_ID, type SameIdPage, type Store } from '../../../functions/store/store.ts';
 import type { Upkeep } from '../../../functions/store/upkeep.ts';
 import { event } from '../given.ts';
 import type { Side } from '../sides.ts';
@@ -71,6 +71,22 @@ export function idsContract(sides: () => Side): void {
       await store.append([event({ heron_id: 'eus_a', end_user_id: 'renamed', created: '2027-01-01T00:00:00' })]);
       expect((await store.endUsersOf('shared')).map(({ heron_id }) => heron_id)).toEqual(['eus_b']);
       expect((await store.endUsersOf('renamed')).map(({ heron_id }) => heron_id)).toEqual(['eus_a']);
+    });
+
+    it('of customers shared by very many are paged, and none is skipped or repeated', async () => {
+      const ids = Array.from({ length: 7 }, (_, i) => `eus_${i}`);
+      await Promise.all(ids.map((heron_id) => store.append([event({ heron_id, end_user_id: 'shared' })])));
+      await store.append([event({ heron_id: 'eus_3x', end_user_id: 'other' })]);
+      for (const size of [1, 3, 7, 8]) {
+        const found: string[] = [];
+        let after: string | null = null;
+        do {
+          const page: SameIdPage = await store.endUsersOfPage('shared', size, after);
+          found.push(...page.endUsers.map(({ heron_id }) => heron_id));
+          after = page.next;
+        } while (after !== null);
+        expect(found).toEqual(ids);
+      }
     });
 
     it('of customers shared by very many are listed up to a limit', async () => {
