@@ -1,7 +1,9 @@
 import { eventId } from '../events/event.ts';
 import type { Message } from '../events/message.ts';
 import { type Instant, parseInstant, rfc3339 } from '../heron/instant.ts';
+import { isHeronTopic } from '../heron/topics.ts';
 import type { Pulled } from './bus.ts';
+import { replayTopic, UNROUTED } from './topology.ts';
 
 /** Why a subscriber gave a message up, and where it came from. */
 export type Cause = {
@@ -69,13 +71,19 @@ export function deadLetterOf(subscriber: string, { messageId, publishTime, messa
   const ours = (name: string) => attributes[`${OURS}${name}`] ?? null;
   const googles = (name: string) => attributes[`${GOOGLES}${name}`] ?? null;
   const deliveries = ours('deliveries') ?? googles('DeliveryCount');
+  const whose = ours('subscriber') ?? subscriber;
+  const last = (ours('subscription') ?? googles('Subscription'))?.split('/').at(-1) ?? null;
+  const published = ours('publish_time') ?? googles('TopicPublishTime');
+  // A redrive is on its way again: what counts is where it came from, and since when it waits.
+  const first = last?.endsWith(replayTopic(whose)) && attributes['ce-replayid'] === undefined ? attributes : {};
+  const topic = first['ce-type'] && (isHeronTopic(first['ce-type']) ? first['ce-type'] : UNROUTED);
   return {
     id: messageId,
-    subscriber: ours('subscriber') ?? subscriber,
-    subscription: (ours('subscription') ?? googles('Subscription'))?.split('/').at(-1) ?? null,
+    subscriber: whose,
+    subscription: topic === undefined ? last : `${last?.slice(0, -replayTopic(whose).length)}${whose}.${topic}`,
     reason: ours('reason') ?? (deliveries === null ? 'not stated' : 'refused or not answered at every delivery'),
     deliveries: deliveries === null ? null : Number(deliveries),
-    published_at: parseInstant(ours('publish_time') ?? googles('TopicPublishTime')),
+    published_at: parseInstant(first['ce-recordedtime'] ?? published),
     dead_lettered_at: publishTime,
     topic: attributes['ce-type'] ?? null,
     event_id: attributes['ce-id'] === undefined ? null : eventId(data),

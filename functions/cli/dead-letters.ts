@@ -4,11 +4,11 @@ import type { DeadLetter } from '../bus/dead-letter.ts';
 import { type Tour, type Toured, visitDeadLetters } from '../bus/dead-letter-tour.ts';
 import { discardDeadLetters, type Outcome, redriveDeadLetters } from '../bus/redrive.ts';
 import { deadLetterTopic } from '../bus/topology.ts';
-import { type BusConfig, busConfig, type Env } from '../config.ts';
-import { CODE, codeOf } from '../grpc.ts';
+import { busConfig, type Env } from '../config.ts';
 import { rfc3339 } from '../heron/instant.ts';
-import { CommandFailed, reasonOf } from './failure.ts';
-import { counted, note, print, progress, styled } from './output.ts';
+import { CommandFailed, googleFailure, isOutage, reasonOf } from './failure.ts';
+import { complain, counted, note, print, printJson, progress, sayWaiting, styled, visible } from './output.ts';
+import { announce, envOf } from './project.ts';
 
 export type DeadLetterOptions = {
   readonly subscriber: string;
@@ -27,7 +27,7 @@ export async function list(options: DeadLetterOptions, env: Env): Promise<number
   );
   listed.sort(bySince);
   const { subscriber, json } = options;
-  if (json) print(JSON.stringify({ subscriber, dead_letters: listed.map(told), incomplete }));
+  if (json) printJson({ subscriber, dead_letters: listed.map(told), incomplete });
   else print([...listed.map(block), `${count(listed.length)} of ${subscriber}.`].join('\n\n'));
   return incomplete ? 1 : 0;
 }
@@ -40,21 +40,28 @@ export async function show(ids: readonly string[], options: DeadLetterOptions, e
   );
   const { subscriber, json } = options;
   shown.sort(bySince);
-  if (json) print(JSON.stringify({ subscriber, dead_letters: shown.map(whole), ...toured }));
+  if (json) printJson({ subscriber, dead_letters: shown.map(whole), ...toured });
   else for (const letter of shown) print(`${block(letter)}\n${content(letter)}\n`);
   return exitCode(toured, []);
 }
 
-/** Sends dead letters to their subscriber again. Resolves with the exit code: 1 where not all that were named were. */
+/**
+ * Sends dead letters to their subscriber again. Resolves with the exit code: 1 where not all that were named were, or
+ * some came back at once.
+ */
 export async function redrive(
   ids: readonly string[],
   options: DeadLetterOptions & { readonly all: boolean },
   env: Env,
 ): Promise<number> {
-  if (options.all === ids.length > 0) throw new CommandFailed('Name dead letters by their IDs, or all with --all.', 2);
+  if (options.all === ids.length > 0)
+    throw new CommandFailed('Name dead letters by their IDs, or all with --all.', 'misused');
   return settling('redriven', options, options.all ? 'all' : ids, env, async ({ tour, publisher }, onOutcome) => {
     const toured = await redriveDeadLetters(publisher(), tour, onOutcome);
-    if (toured.again > 0) note(`${count(toured.again)} came back at once, redriven to no avail: they are left.`);
+    if (toured.again > 0)
+      complain(
+        `${count(toured.again)} came back at once, refused again: they are left, and heron dead-letters list says why.`,
+      );
     return toured;
   });
 }
@@ -71,7 +78,7 @@ async function settling(
   options: DeadLetterOptions,
   chosen: Tour['chosen'],
   env: Env,
-  work: (connected: Connected, onOutcome: (outcome: Outcome) => void) => Promise<Toured>,
+  work: (connected: Connected, onOutcome: (outcome: Outcome) => void) => Promise<Toured & { again?: number }>,
 ): Promise<number> {
   const { subscriber, json } = options;
   const outcomes: { readonly facts: Facts; readonly error: string | null }[] = [];
@@ -88,10 +95,10 @@ async function settling(
   const toured = await touring(options, chosen, env, (connected) => work(connected, onOutcome));
   const failed = outcomes.flatMap(({ facts, error }) => (error === null ? [] : [{ ...told(facts), error }]));
   const succeeded = outcomes.flatMap(({ facts, error }) => (error === null ? [told(facts)] : []));
-  if (json) print(JSON.stringify({ subscriber, [done]: succeeded, failed, ...toured }));
+  if (json) printJson({ subscriber, [done]: succeeded, failed, ...toured });
   else
     print(`${count(succeeded.length)} of ${subscriber} ${done}${failed.length > 0 ? `, ${failed.length} not` : ''}.`);
-  return exitCode(toured, failed);
+  return exitCode(toured, failed) || (toured.again ? 1 : 0);
 }
 
 /** Connects, goes, and says what was not met. Ctrl-C ends it in order: what is held is given back. */
@@ -101,9 +108,9 @@ async function touring<T extends Toured>(
   env: Env,
   work: (connected: Connected) => Promise<T>,
 ): Promise<T> {
-  const config = busConfig({ ...env, GOOGLE_CLOUD_PROJECT: project ?? env.GOOGLE_CLOUD_PROJECT });
-  // Google's libraries would look for a metadata server, in vain.
-  if (env.PUBSUB_EMULATOR_HOST) process.env.METADATA_SERVER_DETECTION ??= 'none';
+  const environment = envOf(env, project);
+  const config = busConfig(environment);
+  await announce(environment, ['Pub/Sub']);
   const [{ GoogleSubscriber }, { GooglePublisher }] = await Promise.all([
     import('../bus/google-subscriber.ts'),
     import('../bus/google.ts'),
@@ -116,6 +123,7 @@ async function touring<T extends Toured>(
     stop.abort();
   };
   process.once('SIGINT', onSignal).once('SIGTERM', onSignal);
+  const hush = sayWaiting(`Pub/Sub of ${config.projectId}`);
   try {
     const onProgress = (met: number) => progress(`${count(met)} looked at`);
     const toured = await work({
@@ -126,24 +134,25 @@ async function touring<T extends Toured>(
       },
     });
     progress('');
-    if (toured.incomplete) note('It ended before all were looked at: there may be more.');
-    for (const id of toured.missing) note(`${visible(id)} was not found among the dead letters of ${name}.`);
+    if (toured.incomplete) complain('It ended before all were looked at: there may be more.');
+    for (const id of toured.missing) complain(`${visible(id)} was not found among the dead letters of ${name}.`);
     return toured;
   } catch (error) {
     progress('');
-    throw failureOf(error, config, name);
+    if (!isOutage(error)) throw error;
+    throw googleFailure(error, {
+      service: 'Pub/Sub',
+      projectId: config.projectId,
+      what: `subscription ${config.topicPrefix}${deadLetterTopic(name)}`,
+      check: '--project, --subscriber and TOPIC_PREFIX',
+      role: 'roles/pubsub.subscriber and roles/pubsub.publisher',
+      again: 'Run it again later: none is lost.',
+    });
   } finally {
+    hush();
     process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
     await Promise.allSettled([subscriber.close(), publisher?.close()]);
   }
-}
-
-function failureOf(error: unknown, { projectId, topicPrefix }: BusConfig, name: string): CommandFailed {
-  if (codeOf(error) === CODE.NOT_FOUND)
-    return new CommandFailed(
-      `${projectId} has no subscription ${topicPrefix}${deadLetterTopic(name)}: check --project, --subscriber and TOPIC_PREFIX.`,
-    );
-  return new CommandFailed(`Pub/Sub: ${reasonOf(error)}`);
 }
 
 function exitCode({ missing, incomplete }: Toured, failed: readonly unknown[]): number {
@@ -206,11 +215,6 @@ function table(rows: Readonly<Record<string, string | null>>): readonly string[]
   return Object.values(rows).map(
     (value, i) => `  ${styled('dim', names[i]?.padEnd(width) ?? '')}  ${visible(value ?? '–')}`,
   );
-}
-
-/** What comes from outside must not steer the terminal, nor look like other text than it is. */
-function visible(text: string): string {
-  return text.replaceAll(/[^\P{C}\n\t]/gu, (c) => `\\u{${c.codePointAt(0)?.toString(16)}}`);
 }
 
 function count(letters: number): string {

@@ -4,7 +4,7 @@ import { sign } from '../heron/signature.ts';
 import { run } from '../local/run.ts';
 import { NotStarted, type RunOptions } from '../local/running.ts';
 import { CommandFailed } from './failure.ts';
-import { note, print, styled } from './output.ts';
+import { harmless, inLine, note, print, printJson, styled, visible } from './output.ts';
 
 export type DevOptions = { readonly port: number; readonly json: boolean };
 
@@ -21,24 +21,27 @@ export async function dev({ port, json }: DevOptions, environment: Env): Promise
   const [secret] = secretSource(env).secrets;
   for (const taken of [webhookPort, queryPort])
     if (!(await isFree(taken)))
-      throw new CommandFailed(`Port ${taken} is taken: stop what uses it, or choose others with --port N.`);
+      throw new CommandFailed(
+        `Port ${taken} is taken: stop what uses it, or choose others with --port N.`,
+        'not-started',
+      );
 
   const stopping = interrupted();
   const options: RunOptions = {
     env,
     webhookPort,
     queryPort,
-    onLog: json ? print : (line) => print(readable(line)),
+    onLog: json ? (line) => print(harmless(line)) : (line) => print(readable(line)),
     onNote: note,
   };
   const running = await run(options, stopping).catch((error) => {
-    throw error instanceof NotStarted ? new CommandFailed(error.message) : error;
+    throw error instanceof NotStarted ? new CommandFailed(error.message, 'not-started') : error;
   });
   if (running === null) process.exit(0); // interrupted while it started: nothing is worth waiting for
 
   const webhook = `http://localhost:${webhookPort}/`;
   const queryApi = `http://localhost:${queryPort}/`;
-  if (json) print(JSON.stringify({ webhook, query: queryApi, backing: running.backing }));
+  if (json) printJson({ webhook, query: queryApi, backing: running.backing });
   else print(welcome(webhook, queryApi, running.backing, secret));
 
   const failure = await Promise.race([stopping, running.failed]);
@@ -89,8 +92,8 @@ function readable(line: string): string {
     const facts = [topic, heron_id, error].filter((fact) => typeof fact === 'string');
     const took = typeof milliseconds === 'number' ? [`${milliseconds} ms`] : [];
     const time = new Date().toTimeString().slice(0, 8);
-    return styled(style, [time, String(name).padEnd(9), message, ...facts, ...took].join(' '));
+    return styled(style, [time, String(name).padEnd(9), message, ...facts, ...took].map(inLine).join(' '));
   } catch {
-    return line;
+    return visible(line);
   }
 }

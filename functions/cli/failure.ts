@@ -1,17 +1,41 @@
-import { codeOf } from '../grpc.ts';
+import { ConfigError } from '../config.ts';
+import { CODE, codeOf } from '../grpc.ts';
 
-/** The command cannot do what was asked: `message` says why and what to do; it ends with the exit code. */
+/**
+ * Why a command could not do what was asked, as programs are told: the type of the query API's problem, or one of these.
+ * `unexpected` is a fault of ours.
+ */
+export type FailureCode =
+  | 'misused'
+  | 'misconfigured'
+  | 'unreachable'
+  | 'unavailable'
+  | 'unauthenticated'
+  | 'permission-denied'
+  | 'not-found'
+  | 'not-the-query-api'
+  | 'timed-out'
+  | 'failed'
+  | 'unexpected'
+  | (string & {});
+
+/** The command cannot do what was asked: `message` says why and what to do. */
 export class CommandFailed extends Error {
-  readonly exitCode: 1 | 2;
-  constructor(message: string, exitCode: 1 | 2 = 1) {
-    super(message);
-    this.exitCode = exitCode;
+  readonly code: FailureCode;
+  constructor(message: string, code: FailureCode = 'failed', options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
   }
+}
+
+/** 2 where the command was misused, 1 for all else. */
+export function exitCodeOf({ code }: CommandFailed): 1 | 2 {
+  return code === 'misused' || code === 'misconfigured' ? 2 : 1;
 }
 
 /** Whether Google refused or could not be reached, whatever was asked. */
 export function isOutage(error: unknown): boolean {
-  return codeOf(error) !== undefined;
+  return codeOf(error) !== undefined || isAboutCredentials(error);
 }
 
 /** What an error says, in a line and without its full stop. */
@@ -20,12 +44,68 @@ export function reasonOf(error: unknown): string {
   const [line = ''] = String(details || message || error)
     .trim()
     .split('\n', 1);
-  return line.trim().replace(/\.$/, '');
+  return line
+    .replace(/,?\s*(Resolution note|name resolution|metadata filters|Waiting for LB pick|remote_addr)[:=].*$/, '')
+    .trim()
+    .replace(/\.$/, '');
 }
 
-/** Says who could not be reached. */
-export function unreachable(url: string, error: unknown): CommandFailed {
-  const { cause } = error as { cause?: { code?: unknown } };
-  const why = typeof cause?.code === 'string' ? ` (${cause.code})` : '';
-  return new CommandFailed(`Nothing answers at ${url}${why}. Start it with npm start, or name another with --url.`);
+export type Place = {
+  readonly service: 'Firestore' | 'Pub/Sub';
+  readonly projectId: string;
+  /** What is looked for there, in words. */
+  readonly what: string;
+  /** What to check where it is not there. */
+  readonly check: string;
+  readonly role: string;
+  /** What running the command again does, in words. */
+  readonly again: string;
+};
+
+/** What an error of Google's means for who runs a command. */
+export function googleFailure(error: unknown, { service, projectId, what, check, role, again }: Place): CommandFailed {
+  const reason = reasonOf(error);
+  const failed = (code: FailureCode, message: string) => new CommandFailed(message, code, { cause: error });
+  if (isAboutCredentials(error)) return failed('unauthenticated', unknownToGoogle(error));
+  switch (codeOf(error)) {
+    case CODE.PERMISSION_DENIED:
+      return failed(
+        'permission-denied',
+        `${service} of ${projectId} refuses your account (${reason}): it needs ${role}, or check --project.`,
+      );
+    case CODE.NOT_FOUND:
+      return failed('not-found', `${projectId} has no ${what} (${reason}): check ${check}.`);
+    case CODE.UNAVAILABLE:
+    case CODE.DEADLINE_EXCEEDED:
+      return failed('unavailable', `${service} of ${projectId} does not answer (${reason}). ${again}`);
+    case CODE.RESOURCE_EXHAUSTED:
+    case CODE.ABORTED:
+      return failed('unavailable', `${service} of ${projectId} is too busy (${reason}). ${again}`);
+    default:
+      return failed('failed', `${service} of ${projectId}: ${reason}.`);
+  }
+}
+
+/** Google's libraries tell of credentials in words only, or with a code of any kind. */
+function isAboutCredentials(error: unknown): boolean {
+  const text = `${(error as { details?: unknown }).details ?? ''} ${(error as { message?: unknown }).message ?? ''}`;
+  return (
+    codeOf(error) === CODE.UNAUTHENTICATED ||
+    /default credentials|metadata from plugin|invalid_grant|invalid_rapt|GOOGLE_APPLICATION_CREDENTIALS|credentials? file|does not exist, or it is not a file/i.test(
+      text,
+    )
+  );
+}
+
+/** Whatever ended a command, as who ran it is told. */
+export function failureOf(error: unknown): CommandFailed {
+  if (error instanceof CommandFailed) return error;
+  if (error instanceof ConfigError) return new CommandFailed(error.message, 'misconfigured');
+  if (isAboutCredentials(error)) return new CommandFailed(unknownToGoogle(error), 'unauthenticated', { cause: error });
+  if (isOutage(error)) return new CommandFailed(`Google Cloud: ${reasonOf(error)}.`, 'failed', { cause: error });
+  return new CommandFailed(`A fault of this program: ${reasonOf(error)}.`, 'unexpected', { cause: error });
+}
+
+function unknownToGoogle(error: unknown): string {
+  return `No Google Cloud credentials that work (${reasonOf(error)}): gcloud auth application-default login.`;
 }

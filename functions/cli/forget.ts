@@ -9,9 +9,10 @@ import { instantOf, rfc3339 } from '../heron/instant.ts';
 import { isHeronId } from '../heron/webhook.ts';
 import { hashOf } from '../store/tombstone.ts';
 import type { Shared, Tombstone, Upkeep } from '../store/upkeep.ts';
-import { CommandFailed, isOutage, reasonOf } from './failure.ts';
-import { counted, note, print, progress, shown, styled } from './output.ts';
-import { envOf, withUpkeep } from './upkeep.ts';
+import { CommandFailed, googleFailure, isOutage } from './failure.ts';
+import { complain, counted, print, printJson, progress, sayWaiting, shown, styled } from './output.ts';
+import { announce, envOf } from './project.ts';
+import { withUpkeep } from './upkeep.ts';
 
 export type ForgetOptions = {
   readonly by?: string;
@@ -26,9 +27,10 @@ export type ForgetOptions = {
  */
 export async function forget(heronId: string, options: ForgetOptions, environment: Env): Promise<number> {
   if (!isHeronId(heronId))
-    throw new CommandFailed(`${JSON.stringify(heronId)} is no heron_id, which begins with eus_.`, 2);
+    throw new CommandFailed(`${JSON.stringify(heronId)} is not a heron_id, which begins with eus_.`, 'misused');
   const env = envOf(environment, options.project);
   const bus = busConfig(env);
+  await announce(env, options.lift ? ['Firestore'] : ['Firestore', 'Pub/Sub']);
   const by = options.by ?? userInfo().username;
   if (options.lift) return withUpkeep(env, (upkeep) => lift(upkeep, heronId, options.json));
 
@@ -39,18 +41,16 @@ export async function forget(heronId: string, options: ForgetOptions, environmen
   if (options.json) {
     const { at, ...rest } = tombstone;
     const left = { ...rest, at: rfc3339(at) };
-    print(
-      JSON.stringify({
-        heron_id: heronId,
-        state: was === 'state',
-        events,
-        bodies,
-        dead_letters: taken,
-        incomplete,
-        shared,
-        tombstone: left,
-      }),
-    );
+    printJson({
+      heron_id: heronId,
+      state: was === 'state',
+      events,
+      bodies,
+      dead_letters: taken,
+      incomplete,
+      shared,
+      tombstone: left,
+    });
   } else {
     const rows: readonly (readonly [string, string])[] = [
       ['state', was === 'state' ? 'erased' : was === 'tombstone' ? 'erased before' : 'none'],
@@ -64,12 +64,17 @@ export async function forget(heronId: string, options: ForgetOptions, environmen
     );
   }
   for (const { end_user_id, heron_ids, event_ids } of shared)
-    note(
+    complain(
       `What names only the end_user_id ${shown(end_user_id)} stays, as it is also that of ${heron_ids.join(', ')}: ${event_ids.join(', ')}. Forget those too, or leave it.`,
     );
-  if (incomplete) note('Not all dead letters were looked at: run it again.');
-  if (!isKnown) note('Nothing of it was found. The tombstone stands: what arrives is not recorded, until --lift.');
-  return incomplete || shared.length > 0 || !isKnown ? 1 : 0;
+  const isUnsearched = Object.keys(taken).length === 0;
+  if (isUnsearched)
+    complain(
+      `There is no subscription ${bus.topicPrefix}${deadLetterTopic('…')} in ${bus.projectId}, not even the projector's: check --project and TOPIC_PREFIX, as dead letters may be left.`,
+    );
+  if (incomplete) complain('Not all dead letters were looked at: run it again.');
+  if (!isKnown) complain('Nothing of it was found. The tombstone stands: what arrives is not recorded, until --lift.');
+  return incomplete || isUnsearched || shared.length > 0 || !isKnown ? 1 : 0;
 }
 
 async function eraseAll(upkeep: Upkeep, heronId: string, by: string) {
@@ -92,9 +97,9 @@ async function eraseAll(upkeep: Upkeep, heronId: string, by: string) {
 
 async function lift(upkeep: Upkeep, heronId: string, json: boolean): Promise<number> {
   const tombstone = await upkeep.lift(heronId);
-  if (tombstone === null) throw new CommandFailed(`${heronId} is not forgotten.`);
+  if (tombstone === null) throw new CommandFailed(`${heronId} is not forgotten.`, 'not-found');
   const lifted = { ...tombstone, at: rfc3339(tombstone.at) };
-  if (json) print(JSON.stringify({ heron_id: heronId, lifted }));
+  if (json) printJson({ heron_id: heronId, lifted });
   else print(`${heronId} is no longer forgotten: new events count. The tombstone said ${told(tombstone)}.`);
   return 0;
 }
@@ -111,6 +116,7 @@ async function eraseDeadLetters(
     return end_user_ids.includes(hashOf(end_user_id)) && !shared.some((each) => each.end_user_id === end_user_id);
   };
   const subscriber = new GoogleSubscriber(config);
+  const hush = sayWaiting(`Pub/Sub of ${config.projectId}`);
   const taken: Record<string, number> = {};
   let incomplete = false;
   const erase = async (name: string) => {
@@ -128,10 +134,17 @@ async function eraseDeadLetters(
     await Promise.all((await deadLetterNames(config)).map(erase));
   } catch (error) {
     if (!isOutage(error)) throw error;
-    throw new CommandFailed(
-      `State and events are erased, dead letters may be left. Pub/Sub: ${reasonOf(error)}. Run it again: it goes on from there.`,
-    );
+    const failure = googleFailure(error, {
+      service: 'Pub/Sub',
+      projectId: config.projectId,
+      what: 'such subscription',
+      check: '--project and TOPIC_PREFIX',
+      role: 'roles/pubsub.editor',
+      again: 'Run it again: it goes on from there.',
+    });
+    throw new CommandFailed(`State and events are erased, dead letters may be left. ${failure.message}`, failure.code);
   } finally {
+    hush();
     await subscriber.close();
   }
   return { taken, incomplete };

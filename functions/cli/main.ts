@@ -1,51 +1,79 @@
 #!/usr/bin/env node
-import { Command, CommanderError, InvalidArgumentError } from 'commander';
-import { ConfigError } from '../config.ts';
-import { CommandFailed } from './failure.ts';
-import { note, styled } from './output.ts';
+import { Command, CommanderError } from 'commander';
+import manifest from '../../package.json' with { type: 'json' };
+import { duration, httpUrl, instant, port, positive } from './arguments.ts';
+import { exitCodeOf, failureOf } from './failure.ts';
+import { beQuiet, complain, inLine, printJson, styled } from './output.ts';
+
+const asJson = process.argv.includes('--json');
 
 /** Each command loads its own modules when it runs: help and typing errors are answered at once. */
 const program = new Command('heron')
   .description("Receive Heron Data's webhooks on Google Cloud: run it here, send test webhooks, ask for states.")
+  .version(manifest.version)
   .addHelpText('after', '\nExit codes: 0 done or yes, 1 failed or no, 2 misused.\nNO_COLOR is respected.')
   .exitOverride()
-  .showHelpAfterError('(heron --help tells what there is)');
+  .configureOutput(asJson ? { writeErr: () => {} } : {})
+  .showHelpAfterError('(heron --help tells what there is)')
+  .hook('preAction', (_, action) => {
+    if (action.opts().quiet) beQuiet();
+  });
 
-const JSON_FLAG = ['--json', 'print JSON for programs', false] as const;
+/** Of every command. */
+function command(parent: Command, nameAndArguments: string, description: string): Command {
+  return parent
+    .command(nameAndArguments)
+    .description(description)
+    .option('--json', 'print JSON for programs, failures too: {error: {code, message}}', false)
+    .option('-q, --quiet', 'nothing but answers and failures', false);
+}
 
-program
-  .command('dev')
-  .description("run everything on this machine, with Google's emulators where they are, else in memory")
+/** Of those that work on the project itself. */
+function onProject(parent: Command, nameAndArguments: string, description: string): Command {
+  return command(parent, nameAndArguments, description).option(
+    '--project <id>',
+    'the Google Cloud project; else GOOGLE_CLOUD_PROJECT',
+  );
+}
+
+/** Of those that ask the query API. */
+function ofQuery(nameAndArguments: string, description: string): Command {
+  return command(program, nameAndArguments, description)
+    .option('--url <url>', 'where the query API is', httpUrl, 'http://localhost:8081/')
+    .option('--token <token>', 'an identity token for it; else of your application default credentials');
+}
+
+command(program, 'dev', "run everything on this machine, with Google's emulators where they are, else in memory")
   .option('--port <n>', 'the port of the webhook; the query API has the next', port, 8080)
-  .option(...JSON_FLAG)
   .action(async (options) => finish((await import('./dev.ts')).dev(options, process.env)));
 
-program
-  .command('send')
-  .description('sign and post a made-up webhook as Heron would')
+command(program, 'send', 'sign and post a made-up webhook as Heron would')
   .argument('[topic]', 'such as end_user.processed')
   .option('--end-user <id>', 'a heron_id (eus_…) or your own id', 'myenduser')
-  .option('--url <url>', 'where the webhook is', 'http://localhost:8080/')
+  .option('--url <url>', 'where the webhook is', httpUrl, 'http://localhost:8080/')
   .option('--secret <secret>', 'the shared secret; else HERON_SHARED_SECRET, else that of npm start')
   .option('--count <n>', 'how many, 32 at a time', positive, 1)
   .option('--body <file>', 'post this file as it is (- is standard input)')
-  .option(...JSON_FLAG)
-  .action(async (topic: string | undefined, options) =>
-    finish(
-      (await import('./send.ts')).send(topic, {
-        ...options,
-        secret: options.secret ?? process.env.HERON_SHARED_SECRET,
-      }),
-    ),
-  );
+  .action(async (topic: string | undefined, options) => {
+    const secret = options.secret ?? process.env.HERON_SHARED_SECRET;
+    return finish((await import('./send.ts')).send(topic, { ...options, secret }));
+  });
 
-program
-  .command('status')
-  .description('where an end user stands; exits 1 where it is unknown')
+ofQuery('status', 'where an end user stands; exits 1 where it is unknown')
   .argument('<id>', 'a heron_id (eus_…) or your own id')
-  .option('--url <url>', 'where the query API is', 'http://localhost:8081/')
-  .option(...JSON_FLAG)
   .action(async (id: string, options) => finish((await import('./status.ts')).status(id, options)));
+
+ofQuery('wait', 'wait until an end user is, or has become, of a status; exits 1 once the time is out')
+  .argument('<id>', 'a heron_id (eus_…) or your own id; it need not exist yet')
+  .requiredOption('--for <statuses>', 'such as processed or processed,failed')
+  .option('--after <time>', 'only what was said later than this (RFC 3339)', instant)
+  .option('--timeout <duration>', 'such as 90s, 5m or 1h', duration, 300)
+  .action(async (id: string, options) => finish((await import('./wait.ts')).wait(id, options)));
+
+ofQuery('events', "an end user's history, oldest first, in UTC")
+  .argument('<id>', 'a heron_id (eus_…) or your own id')
+  .option('--limit <n>', 'only the newest', positive, 100)
+  .action(async (id: string, options) => finish((await import('./events.ts')).events(id, options)));
 
 const deadLetters = program
   .command('dead-letters')
@@ -54,86 +82,75 @@ const deadLetters = program
     'after',
     "\nAn ID is a dead letter's or an event's. One that somebody else looks at meanwhile may not be seen.",
   );
-const deadLettersCommand = (nameAndArguments: string) =>
-  deadLetters
-    .command(nameAndArguments)
-    .option('--subscriber <name>', 'whose', 'projector')
-    .option('--project <id>', 'the Google Cloud project; else GOOGLE_CLOUD_PROJECT')
-    .option(...JSON_FLAG);
-deadLettersCommand('list')
-  .description('each with its reason; leaves them where they are')
-  .action(async (options) => finish((await import('./dead-letters.ts')).list(options, process.env)));
-deadLettersCommand('show <id...>')
-  .description('the whole of it, attributes and body')
-  .action(async (ids: string[], options) =>
-    finish((await import('./dead-letters.ts')).show(ids, options, process.env)),
-  );
-deadLettersCommand('redrive [id...]')
-  .description('send it to its subscriber again, to no other')
+const ofDeadLetters = (nameAndArguments: string, description: string) =>
+  onProject(deadLetters, nameAndArguments, description).option('--subscriber <name>', 'whose', 'projector');
+ofDeadLetters('list', 'each with its reason; leaves them where they are').action(async (options) =>
+  finish((await import('./dead-letters.ts')).list(options, process.env)),
+);
+ofDeadLetters('show <id...>', 'the whole of it, attributes and body').action(async (ids: string[], options) =>
+  finish((await import('./dead-letters.ts')).show(ids, options, process.env)),
+);
+ofDeadLetters('redrive [id...]', 'send it to its subscriber again, to no other')
   .option('--all', 'all there are', false)
   .action(async (ids: string[], options) =>
     finish((await import('./dead-letters.ts')).redrive(ids, options, process.env)),
   );
-deadLettersCommand('discard <id...>')
-  .description('take it away for good')
-  .action(async (ids: string[], options) =>
-    finish((await import('./dead-letters.ts')).discard(ids, options, process.env)),
-  );
+ofDeadLetters('discard <id...>', 'take it away for good').action(async (ids: string[], options) =>
+  finish((await import('./dead-letters.ts')).discard(ids, options, process.env)),
+);
 
-program
-  .command('rebuild')
-  .description('recompute states from the log, while webhooks keep arriving; goes on where it was cut off')
+onProject(
+  program,
+  'rebuild',
+  'recompute states from the log, while webhooks keep arriving; goes on where it was cut off',
+)
   .option('--end-user <heron_id>', 'only this one')
   .option('--dry-run', 'change nothing: tell which would differ, and how; exits 1 where one does', false)
   .option('--concurrency <n>', 'how many end users at a time', positive, 16)
   .option('--restart', 'from the beginning, also where one was cut off', false)
-  .option('--project <id>', 'the Google Cloud project; else GOOGLE_CLOUD_PROJECT')
-  .option(...JSON_FLAG)
   .action(async (options) => finish((await import('./rebuild.ts')).rebuild(options, process.env)));
 
-program
-  .command('forget')
-  .description('erase an end user: state, events, bodies, dead letters; what arrives later is not recorded')
+onProject(
+  program,
+  'forget',
+  'erase an end user: state, events, bodies, dead letters; what arrives later is not recorded',
+)
   .argument('<heron_id>', 'eus_…')
   .option('--by <name>', 'who wants it, for the tombstone; else your user name')
   .option('--lift', 'take its tombstone away: new events count again', false)
-  .option('--project <id>', 'the Google Cloud project; else GOOGLE_CLOUD_PROJECT')
-  .option(...JSON_FLAG)
   .action(async (id: string, options) => finish((await import('./forget.ts')).forget(id, options, process.env)));
 
-// Google's clients throw this past whoever called them.
-process.on('unhandledRejection', (error) => {
-  if (!/default credentials/.test(String(error))) throw error;
-  note(`${styled('red', 'heron:', process.stderr)} No Google Cloud credentials: gcloud auth application-default login`);
-  process.exit(1);
-});
+// Google's clients throw some errors past whoever called them.
+process.on('unhandledRejection', (error) => end(fail(error)));
+process.on('uncaughtException', (error) => end(fail(error)));
 
 try {
   await program.parseAsync();
 } catch (error) {
-  if (error instanceof CommandFailed || error instanceof ConfigError) {
-    note(`${styled('red', 'heron:', process.stderr)} ${error.message}`);
-    process.exitCode = error instanceof ConfigError ? 2 : error.exitCode;
-  } else if (error instanceof CommanderError) {
-    process.exitCode = error.exitCode === 0 ? 0 : 2; // commander has said what is wrong
-  } else {
-    throw error;
-  }
+  end(fail(error));
 }
 
 async function finish(running: Promise<number>): Promise<void> {
-  process.exitCode = await running;
+  end(await running);
 }
 
-function positive(text: string): number {
-  const number = Number(text);
-  if (!Number.isInteger(number) || number < 1) throw new InvalidArgumentError('Give a whole number from 1.');
-  return number;
+/** Ends what still holds the process: a connection that does not answer may not do so. */
+function end(exitCode: number): void {
+  process.exitCode = exitCode;
+  process.stdout.write('', () => process.exit());
 }
 
-function port(text: string): number {
-  const number = Number(text);
-  if (!Number.isInteger(number) || number < 1 || number > 65_534)
-    throw new InvalidArgumentError('Give a port from 1 to 65534.');
-  return number;
+/** Says why, once, to people or to programs. Returns the exit code. */
+function fail(error: unknown): number {
+  if (error instanceof CommanderError && error.exitCode === 0) return 0; // help or version
+  if (error instanceof CommanderError) {
+    // Commander has told people what is wrong.
+    if (asJson) printJson({ error: { code: 'misused', message: error.message.replace(/^error: /, '') } });
+    return 2;
+  }
+  const failure = failureOf(error);
+  if (asJson) printJson({ error: { code: failure.code, message: failure.message } });
+  else complain(`${styled('red', 'heron:', process.stderr)} ${inLine(failure.message)}`);
+  if (failure.code === 'unexpected') complain(String((failure.cause as Error)?.stack ?? failure.cause));
+  return exitCodeOf(failure);
 }

@@ -5,8 +5,9 @@ import { type Instant, rfc3339 } from '../heron/instant.ts';
 import { pool } from '../pool.ts';
 import type { Checkpoint, Difference, Recomputed, Upkeep } from '../store/upkeep.ts';
 import { CommandFailed, isOutage, reasonOf } from './failure.ts';
-import { counted, note, print, progressBar, shown, styled } from './output.ts';
-import { envOf, withUpkeep } from './upkeep.ts';
+import { counted, inLine, note, print, printJson, progressBar, shown, styled } from './output.ts';
+import { announce, envOf } from './project.ts';
+import { withUpkeep } from './upkeep.ts';
 
 export type RebuildOptions = {
   readonly endUser?: string;
@@ -47,7 +48,9 @@ const NONE: Tally = {
 export async function rebuild(options: RebuildOptions, env: Env): Promise<number> {
   const started = performance.now();
   const { endUser, dryRun, json } = options;
-  const { tally, examples, startedAt } = await withUpkeep(envOf(env, options.project), (upkeep) =>
+  const environment = envOf(env, options.project);
+  await announce(environment, ['Firestore']);
+  const { tally, examples, startedAt } = await withUpkeep(environment, (upkeep) =>
     endUser === undefined ? rebuildAll(upkeep, options) : rebuildOne(upkeep, endUser, dryRun),
   );
   examples.sort((a, b) => (a.heron_id < b.heron_id ? -1 : 1));
@@ -56,7 +59,7 @@ export async function rebuild(options: RebuildOptions, env: Env): Promise<number
   const milliseconds = Math.round(performance.now() - started);
   if (json) {
     const summary = { dry_run: dryRun, started_at: rfc3339(startedAt), end_users: endUsers, ...tally };
-    print(JSON.stringify({ ...summary, differences: examples, milliseconds }));
+    printJson({ ...summary, differences: examples, milliseconds });
   } else {
     for (const example of examples) print(`${block(example)}\n`);
     const more = tally.different - examples.length;
@@ -70,7 +73,10 @@ async function rebuildOne(upkeep: Upkeep, heronId: string, dryRun: boolean): Pro
   const startedAt = clock();
   const recomputed = await upkeep.recompute(heronId, !dryRun);
   if (recomputed.outcome === 'unknown')
-    throw new CommandFailed(`Neither log nor states have an end user ${JSON.stringify(heronId)}: give its heron_id.`);
+    throw new CommandFailed(
+      `Neither log nor states have an end user ${JSON.stringify(heronId)}: give its heron_id.`,
+      'end-user-unknown',
+    );
   const examples = recomputed.outcome === 'different' ? [{ heron_id: heronId, ...recomputed }] : [];
   return {
     tally: added(NONE, recomputed),
@@ -96,7 +102,7 @@ async function rebuildAll(upkeep: Upkeep, { dryRun, concurrency, restart }: Rebu
         examples.push({ heron_id: heronId, differences: recomputed.differences });
     } catch (error) {
       if (isOutage(error)) throw error;
-      note(`${heronId} could not be recomputed: ${reasonOf(error)}.`);
+      note(`${heronId} could not be recomputed: ${inLine(reasonOf(error))}.`);
       tally = { ...tally, failed: tally.failed + 1 };
     }
     bar.tick();

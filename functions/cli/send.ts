@@ -4,8 +4,9 @@ import { sampleWebhook } from '../heron/sample.ts';
 import { sign } from '../heron/signature.ts';
 import { isHeronTopic } from '../heron/topics.ts';
 import { pool } from '../pool.ts';
-import { CommandFailed, unreachable } from './failure.ts';
-import { note, print, progressBar, styled } from './output.ts';
+import { CommandFailed } from './failure.ts';
+import { inLine, note, print, printJson, progressBar, styled } from './output.ts';
+import { unreachable } from './query-api.ts';
 
 export type SendOptions = {
   readonly endUser: string;
@@ -24,7 +25,9 @@ const CONCURRENCY = 32;
 export async function send(topic: string | undefined, options: SendOptions): Promise<number> {
   const { url, count, endUser, json } = options;
   if (topic === undefined && options.body === undefined)
-    throw new CommandFailed('Name a topic, such as end_user.processed, or a file with --body.', 2);
+    throw new CommandFailed('Name a topic, such as end_user.processed, or a file with --body.', 'misused');
+  if (topic !== undefined && options.body !== undefined)
+    throw new CommandFailed('A file is posted as it is, topic and all: leave out the topic, or --body.', 'misused');
   const [secret] = parseSecrets(options.secret ?? 'sec_local', 'The secret');
   if (topic !== undefined && !isHeronTopic(topic)) note(`Heron does not document ${topic}: it will be unrouted.`);
 
@@ -34,32 +37,49 @@ export async function send(topic: string | undefined, options: SendOptions): Pro
 
   const bar = count > 1 ? progressBar(count, 'webhooks') : null;
   const sent = await pool([...Array(count).keys()], CONCURRENCY, async (n) => {
-    const status = await post(url, bodyOf(n), secret);
+    const answered = await post(url, bodyOf(n), secret);
     bar?.tick();
-    return status;
+    return answered;
   }).finally(() => bar?.stop());
 
   const statuses: Record<string, number> = {};
-  for (const status of sent) statuses[status] = (statuses[status] ?? 0) + 1;
-  const failed = sent.filter((status) => status < 200 || status > 299).length;
+  for (const { status } of sent) statuses[status] = (statuses[status] ?? 0) + 1;
+  /** What the first refusal with each status says. */
+  const details: Record<string, string> = {};
+  for (const { status, detail } of sent) if (detail !== null) details[status] ??= detail;
+  const failed = sent.filter(({ status }) => status < 200 || status > 299).length;
   const milliseconds = Date.now() - started;
-  if (json) print(JSON.stringify({ sent: sent.length, failed, statuses, milliseconds }));
+  if (json) printJson({ sent: sent.length, failed, statuses, details, milliseconds });
   else
-    for (const [status, times] of Object.entries(statuses))
-      print(`${styled(status.startsWith('2') ? 'green' : 'red', status)}  ${times} of ${count}, ${milliseconds} ms`);
+    for (const [status, times] of Object.entries(statuses)) {
+      const why = details[status] === undefined ? '' : `\n  ${inLine(details[status])}`;
+      const isTaken = status.startsWith('2');
+      print(`${styled(isTaken ? 'green' : 'red', status)}  ${times} of ${count}, ${milliseconds} ms${why}`);
+    }
   return failed === 0 ? 0 : 1;
 }
 
-/** Resolves with the HTTP status of the answer. */
-async function post(url: string, body: Uint8Array, secret: string): Promise<number> {
+type Answered = { readonly status: number; readonly detail: string | null };
+
+/** Resolves with the HTTP status of the answer, and what a problem says. */
+async function post(url: string, body: Uint8Array, secret: string): Promise<Answered> {
   const headers = { 'Content-Type': 'application/json', 'Heron-Signature': sign(body, secret) };
   try {
     const signal = AbortSignal.timeout(TIMEOUT_MS);
     const response = await fetch(url, { method: 'POST', headers, body: Buffer.from(body), signal });
-    await response.arrayBuffer();
-    return response.status;
+    const text = await response.text();
+    return { status: response.status, detail: response.ok ? null : detailOf(text) };
   } catch (error) {
-    throw unreachable(url, error);
+    throw unreachable(url, error, TIMEOUT_MS, '--url');
+  }
+}
+
+function detailOf(text: string): string | null {
+  try {
+    const { detail } = JSON.parse(text) as { detail?: unknown };
+    return typeof detail === 'string' ? detail : null;
+  } catch {
+    return null;
   }
 }
 
@@ -67,6 +87,6 @@ async function read(file: string): Promise<Buffer> {
   try {
     return await readFile(file === '-' ? '/dev/stdin' : file);
   } catch (error) {
-    throw new CommandFailed(`${file} cannot be read (${(error as NodeJS.ErrnoException).code}).`, 2);
+    throw new CommandFailed(`${file} cannot be read (${(error as NodeJS.ErrnoException).code}).`, 'misused');
   }
 }

@@ -1,24 +1,40 @@
 import { clock } from '../clock.ts';
 import { type Env, storeConfig } from '../config.ts';
+import { within } from '../deadline.ts';
 import { FirestoreUpkeep } from '../store/firestore-upkeep.ts';
 import type { Upkeep } from '../store/upkeep.ts';
-import { CommandFailed, isOutage, reasonOf } from './failure.ts';
+import { CommandFailed, googleFailure, isOutage } from './failure.ts';
+import { sayWaiting } from './output.ts';
 
-/** The environment, with the project that the command line names. */
-export function envOf(env: Env, project: string | undefined): Env {
-  return project === undefined ? env : { ...env, GOOGLE_CLOUD_PROJECT: project };
-}
+/** A Firestore that has said nothing after this is told of, before anything is begun. */
+const FIRST_ANSWER_MS = 20_000;
 
 /** Goes to Firestore itself: what operators do to the store is no function's business. */
 export async function withUpkeep<T>(env: Env, work: (upkeep: Upkeep) => Promise<T>): Promise<T> {
-  if (env.FIRESTORE_EMULATOR_HOST) process.env.METADATA_SERVER_DETECTION ??= 'none';
-  const upkeep = new FirestoreUpkeep(storeConfig(env), clock);
+  const config = storeConfig(env);
+  const { projectId, databaseId } = config;
+  const upkeep = new FirestoreUpkeep(config, clock);
+  const hush = sayWaiting(`Firestore of ${projectId}`);
   try {
+    await within(FIRST_ANSWER_MS, upkeep.checkpoint(), () => {
+      throw new CommandFailed(
+        `Firestore of ${projectId} did not answer within ${FIRST_ANSWER_MS / 1000} s: check the network, and run it again.`,
+        'unreachable',
+      );
+    });
     return await work(upkeep);
   } catch (error) {
-    if (isOutage(error)) throw new CommandFailed(`Firestore: ${reasonOf(error)}. Run it again: it goes on from there.`);
-    throw error;
+    if (!isOutage(error)) throw error;
+    throw googleFailure(error, {
+      service: 'Firestore',
+      projectId,
+      what: `database ${databaseId}`,
+      check: '--project and FIRESTORE_DATABASE',
+      role: 'roles/datastore.user',
+      again: 'Run it again: it goes on from there.',
+    });
   } finally {
+    hush();
     await upkeep.close();
   }
 }

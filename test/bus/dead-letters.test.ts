@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Publisher, Pulled, Subscriber } from '../../functions/bus/bus.ts';
-import { type DeadLetter, toDeadLetter } from '../../functions/bus/dead-letter.ts';
+import { type DeadLetter, deadLetterOf, toDeadLetter } from '../../functions/bus/dead-letter.ts';
 import { type Tour, visitDeadLetters } from '../../functions/bus/dead-letter-tour.ts';
 import { GooglePublisher } from '../../functions/bus/google.ts';
 import { GoogleSubscriber } from '../../functions/bus/google-subscriber.ts';
@@ -378,5 +378,38 @@ describe('a dead letter', () => {
       { subscriber: 'reader', reason: 'new' },
     );
     expect(kept).toEqual({ own: 'x', dead_letter_reason: 'new', dead_letter_subscriber: 'reader' });
+  });
+});
+
+describe('what was dead-lettered again after a redrive', () => {
+  const again = (topic: string | undefined, more: Record<string, string> = {}) =>
+    deadLetterOf('reader', {
+      ackId: '',
+      messageId: '9',
+      publishTime: instantOf(Date.UTC(2026, 7, 20)),
+      message: toDeadLetter(
+        {
+          data: Buffer.of(1),
+          attributes: { ...(topic && { 'ce-type': topic }), 'ce-recordedtime': '2026-08-01T00:00:00Z', ...more },
+        },
+        {
+          subscriber: 'reader',
+          reason: 'still no',
+          publishTime: PUBLISHED,
+          subscription: 'projects/p/subscriptions/staging-replay.reader',
+        },
+      ),
+    });
+  const facts = ({ subscription, published_at }: DeadLetter) => ({ subscription, since: published_at?.slice(0, 10) });
+
+  it('keeps where it came from, and since when it waits', () => {
+    expect(facts(again('pdf.failed'))).toEqual({ subscription: 'staging-reader.pdf.failed', since: '2026-08-01' });
+    expect(facts(again('new.topic'))).toEqual({ subscription: 'staging-reader.unrouted', since: '2026-08-01' });
+  });
+
+  it('is of the replay where it was replayed, or says no topic', () => {
+    const replay = { subscription: 'staging-replay.reader', since: '2026-08-14' };
+    expect(facts(again('pdf.failed', { 'ce-replayid': 'r' }))).toEqual(replay);
+    expect(facts(again(undefined)).subscription).toBe('staging-replay.reader');
   });
 });

@@ -9,6 +9,7 @@ import { signedBy } from '../../functions/heron/signature.ts';
 import { HERON_TOPICS } from '../../functions/heron/topics.ts';
 import { parseWebhook } from '../../functions/heron/webhook.ts';
 import { freePort } from '../../functions/local/emulators.ts';
+import manifest from '../../package.json' with { type: 'json' };
 import { heron } from '../end-to-end/local.ts';
 
 type Received = {
@@ -19,12 +20,16 @@ type Received = {
 };
 
 let received: Received[] = [];
-let answer: { status: number; body: string } = { status: 200, body: '' };
+type Reply = { readonly status: number; readonly body: string; readonly type?: string };
+let answer: Reply | ((request: Received) => Reply) = { status: 200, body: '' };
 const server = createServer(async (request, response) => {
   const chunks: Buffer[] = [];
   for await (const chunk of request) chunks.push(chunk);
-  received.push({ method: request.method, url: request.url, headers: request.headers, body: Buffer.concat(chunks) });
-  response.writeHead(answer.status).end(answer.body);
+  const { method, url, headers } = request;
+  const each = { method, url, headers, body: Buffer.concat(chunks) };
+  received.push(each);
+  const { status, body, type = 'application/json' } = typeof answer === 'function' ? answer(each) : answer;
+  response.writeHead(status, { 'Content-Type': type }).end(body);
 });
 let url: string;
 
@@ -55,6 +60,12 @@ describe('heron', () => {
     [['send'], /Name a topic/],
     [['send', 'end_user.created', '--secret', ' '], /empty/],
     [['send', '--body', '/no/such/file'], /cannot be read \(ENOENT\)/],
+    [['send', 'end_user.created', '--body', '/dev/null'], /leave out the topic, or --body/],
+    [['wait', 'a'], /required option '--for/],
+    [['wait', 'a', '--for', 'processed', '--timeout', 'soon'], /duration such as 90s/],
+    [['wait', 'a', '--for', 'processed', '--after', 'today'], /RFC 3339/],
+    [['status', 'a', '--url', 'ftp://x'], /Give an address/],
+    [['status', 'a', '--url', 'http://'], /Give an address/],
     [['dev', '--port', '65535'], /port from 1 to 65534/],
     [['status'], /missing required argument 'id'/],
     [['status', 'a', '--colour'], /unknown option '--colour'/],
@@ -63,6 +74,22 @@ describe('heron', () => {
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(stderr).toMatch(message);
     expect(stderr).not.toMatch(/\n {4}at /);
+  });
+
+  it('tells its version', async () => {
+    expect(await heron(['--version'])).toEqual({ code: 0, stdout: `${manifest.version}\n`, stderr: '' });
+  });
+
+  it.each([
+    [['nonsense', '--json'], 'misused', 2],
+    [['send', '--json'], 'misused', 2],
+    [['status', 'a', '--json', '--colour'], 'misused', 2],
+    [['rebuild', '--json', '--project', 'NO'], 'misconfigured', 2],
+    [['status', 'a', '--json', '--url', 'http://127.0.0.1:9'], 'unreachable', 1],
+  ])('with --json a failure is JSON, and tells its code: %j', async (args, code, exitCode) => {
+    const failed = await heron(args);
+    expect(failed).toMatchObject({ code: exitCode, stderr: '' });
+    expect(JSON.parse(failed.stdout)).toEqual({ error: { code, message: expect.stringMatching(/./) } });
   });
 
   it('uses no colour where nobody sees it', async () => {
@@ -106,13 +133,29 @@ describe('heron send', () => {
     expect(sent).toMatchObject({ code: 1, stdout: expect.stringMatching(/^401 {2}1 of 1/) });
   });
 
+  it('tells why it was refused, and steers no terminal by it', async () => {
+    answer = {
+      status: 401,
+      body: '{"detail":"The signature\\u001b[2J is not right."}',
+      type: 'application/problem+json',
+    };
+    const sent = await heron(['send', 'end_user.processed', '--url', url]);
+    expect(sent.stdout).toMatch(/^401 .*\n {2}The signature\\u\{1b\}\[2J is not right\.\n$/);
+    const told = JSON.parse((await heron(['send', 'end_user.processed', '--url', url, '--json'])).stdout);
+    expect(told).toMatchObject({ failed: 1, details: { 401: expect.stringMatching(/is not right/) } });
+  });
+
   it('says that a topic will be unrouted, and sends it', async () => {
     const sent = await heron(['send', 'submission.archived', '--url', url]);
     expect(sent).toMatchObject({
       code: 0,
       stderr: 'Heron does not document submission.archived: it will be unrouted.\n',
     });
-    expect(received).toHaveLength(1);
+    expect(await heron(['send', 'submission.archived', '--url', url, '--quiet'])).toMatchObject({
+      code: 0,
+      stderr: '',
+    });
+    expect(received).toHaveLength(2);
   });
 
   it.each(HERON_TOPICS)('makes up a webhook of the documented shape, of an end user: %s', (topic) => {
@@ -124,21 +167,5 @@ describe('heron send', () => {
       heron_id: expect.stringMatching(/^eus_[A-Za-z0-9]{22}$/),
       end_user_id: 'acme-1',
     });
-  });
-});
-
-describe('heron status', () => {
-  it('asks for the id as it is, whatever characters it has', async () => {
-    answer = { status: 404, body: '{"title":"Not Found","detail":"unknown"}' };
-    const { code, stderr } = await heron(['status', 'a/../b?c#é', '--url', `${url}api`]);
-    expect(received[0]?.url).toBe('/api/end-users/a%2F..%2Fb%3Fc%23%C3%A9');
-    expect({ code, stderr }).toEqual({ code: 1, stderr: 'heron: 404 Not Found: unknown\n' });
-  });
-
-  it('says that what answers is something else', async () => {
-    answer = { status: 200, body: '<html>' };
-    const { code, stderr } = await heron(['status', 'a', '--url', url]);
-    expect(code).toBe(1);
-    expect(stderr).toMatch(/is not the query API/);
   });
 });

@@ -1,3 +1,7 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { toDeadLetter } from '../../functions/bus/dead-letter.ts';
 import { GooglePublisher } from '../../functions/bus/google.ts';
@@ -8,7 +12,7 @@ import { toMessage } from '../../functions/events/message.ts';
 import { instantOf } from '../../functions/heron/instant.ts';
 import { freePort } from '../../functions/local/emulators.ts';
 import { hasPubSub, newProject } from '../emulators.ts';
-import { heron } from '../end-to-end/local.ts';
+import { HERON, heron } from '../end-to-end/local.ts';
 import { event } from '../store/given.ts';
 
 const { GOOGLE_CLOUD_PROJECT, TOPIC_PREFIX, ...environment } = process.env;
@@ -32,7 +36,7 @@ describe.concurrent('heron dead-letters', () => {
     const env = { ...environment, PUBSUB_EMULATOR_HOST: `127.0.0.1:${await freePort()}` };
     const { code, stdout, stderr } = await heron(['dead-letters', 'list', '--project', 'heron-local'], env);
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
-    expect(stderr).toMatch(/^heron: Pub\/Sub: .*ECONNREFUSED.*\n$/);
+    expect(stderr).toMatch(/\nheron: Nothing listens at .* \(ECONNREFUSED\), which PUBSUB_EMULATOR_HOST names.*\n$/);
   });
 });
 
@@ -42,6 +46,8 @@ const test = it.extend<{
     run(...args: string[]): ReturnType<typeof heron>;
     ids(): Promise<string[]>;
     replayed(): Promise<Message[]>;
+    pushReplaysTo(endpoint: string): Promise<void>;
+    spawn(...args: string[]): ChildProcess;
   };
 }>({
   // biome-ignore lint/correctness/noEmptyPattern: a fixture of its own takes none
@@ -52,9 +58,17 @@ const test = it.extend<{
     const publisher = new GooglePublisher(config);
     const subscriber = new GoogleSubscriber(config);
     const env = { ...environment, GOOGLE_CLOUD_PROJECT: config.projectId, TOPIC_PREFIX: 'staging-' };
-    const run = ([command = '', ...args]: string[]) =>
-      heron(['dead-letters', command, '--subscriber', 'reader', ...args], env);
+    const args = (command: string) => ['dead-letters', command, '--subscriber', 'reader', '--quiet'];
+    const run = ([command = '', ...others]: string[]) => heron([...args(command), ...others], env);
     await use({
+      spawn: (command = '', ...others) => spawn(process.execPath, [HERON, ...args(command), ...others], { env }),
+      pushReplaysTo: (endpoint) => {
+        const push = { endpoint, deadLetterTopic: 'dead-letter.reader' };
+        return provision(config, {
+          topics: [],
+          subscriptions: [{ name: 'replay.reader', topic: 'replay.reader', push }],
+        });
+      },
       bury: (message) => publisher.publish('dead-letter.reader', message, 5_000),
       run: (...args) => run(args),
       ids: async () => {
@@ -118,7 +132,7 @@ describe.skipIf(!hasPubSub).concurrent('heron dead-letters', () => {
   test('says which subscription it does not find', async ({ world }) => {
     const { code, stdout, stderr } = await world.run('list', '--subscriber', 'nobody');
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
-    expect(stderr).toMatch(/^heron: test-\S+ has no subscription staging-dead-letter\.nobody: .*\n$/);
+    expect(stderr).toMatch(/^heron: test-\S+ has no subscription staging-dead-letter\.nobody \(.*\): check .*\n$/);
   });
 
   test('shows one whole, for programs byte for byte', async ({ world }) => {
@@ -158,6 +172,35 @@ describe.skipIf(!hasPubSub).concurrent('heron dead-letters', () => {
     expect(told).toMatchObject({ subscriber: 'reader', failed: [], missing: [], again: 0, incomplete: false });
     expect(told.redriven.map(({ id }: { id: string }) => id).sort()).toEqual(ids.sort());
     expect(await world.ids()).toEqual([]);
+  });
+
+  test('redrives all, though nobody reads of it any more', async ({ world }) => {
+    for (const text of ['a', 'b', 'c']) await world.bury(dead({ data: Buffer.from(text), attributes: {} }));
+    const child = world.spawn('redrive', '--all');
+    child.stdout?.destroy();
+    const [code] = await once(child, 'close');
+    expect(code).toBe(0);
+    expect(await world.ids()).toEqual([]);
+    expect(await world.replayed()).toHaveLength(3);
+  });
+
+  test('exits with 1 where one came back at once, and says so', async ({ world }) => {
+    const id = await world.bury(dead({ data: Buffer.from('poison'), attributes: {} }));
+    const refusing = createServer(async (request, response) => {
+      const chunks: Buffer[] = [];
+      for await (const chunk of request) chunks.push(chunk);
+      const { messageId, data } = JSON.parse(Buffer.concat(chunks).toString()).message;
+      const message = { data: Buffer.from(data, 'base64'), attributes: {} };
+      await world.bury(toDeadLetter(message, { subscriber: 'reader', reason: 'still no', messageId }));
+      response.end();
+    });
+    await new Promise<void>((resolve) => refusing.listen(0, '127.0.0.1', resolve));
+    await world.pushReplaysTo(`http://127.0.0.1:${(refusing.address() as AddressInfo).port}/`);
+    const { code, stdout, stderr } = await world.run('redrive', '--all');
+    refusing.close();
+    expect(stdout).toContain(`redriven  ${id}\n`);
+    expect(stderr).toMatch(/^1 dead letter came back at once, refused again: .*\n$/);
+    expect(code).toBe(1);
   });
 
   test('discards those that are named', async ({ world }) => {

@@ -16,6 +16,7 @@ import { hasFirestore, hasPubSub, newProject } from '../emulators.ts';
 import { heron } from '../end-to-end/local.ts';
 import { event, foldOf, logged, persistently, sized } from '../store/given.ts';
 import { killedAfterCommit } from './killed.ts';
+import { said } from './said.ts';
 
 describe.skipIf(!hasFirestore || !hasPubSub)('heron forget', () => {
   let projectId: string;
@@ -23,11 +24,12 @@ describe.skipIf(!hasFirestore || !hasPubSub)('heron forget', () => {
   let store: FirestoreStore;
   let db: Firestore;
 
-  beforeEach(() => {
+  beforeEach(async () => {
     projectId = newProject();
     env = { ...process.env, GOOGLE_CLOUD_PROJECT: projectId, TOPIC_PREFIX: 'a-', NO_COLOR: '1' };
     store = new FirestoreStore({ projectId, databaseId: '(default)' }, clock);
     db = new Firestore({ projectId });
+    await deadLetters({ projector: [] });
   });
 
   afterEach(async () => {
@@ -36,7 +38,7 @@ describe.skipIf(!hasFirestore || !hasPubSub)('heron forget', () => {
 
   const forget = async (...args: string[]): Promise<Readonly<Record<string, unknown>>> => {
     const { code, stdout, stderr } = await heron(['forget', '--json', ...args], env);
-    return { code, stderr, ...JSON.parse(stdout) };
+    return { code, stderr: said(stderr), ...JSON.parse(stdout) };
   };
   /** All that is left anywhere in Firestore of an end user, but its tombstone. */
   const remains = async (heronId: string) => {
@@ -103,10 +105,10 @@ describe.skipIf(!hasFirestore || !hasPubSub)('heron forget', () => {
 
   it('says so for people, and when it is run again', async () => {
     await store.append([event({ heron_id: 'eus_a' })]);
-    const first = await heron(['forget', 'eus_a', '--by', 'Ada'], env);
+    const first = await heron(['forget', 'eus_a', '--by', 'Ada', '--quiet'], env);
     expect(first).toMatchObject({ code: 0, stderr: '' });
     expect(first.stdout).toMatch(
-      /state +erased\n +events +1 erased\n +bodies +0 .*\n +tombstone +2\S+Z by "Ada", 1 event\n/,
+      /state +erased\n +events +1 erased\n +bodies +0 .*\n +dead letters +0 of projector .*\n +tombstone +2\S+Z by "Ada", 1 event\n/,
     );
     expect(await store.append([event({ heron_id: 'eus_a' })])).toEqual(['forgotten']);
     expect(await forget('eus_a', '--by', 'Bob')).toMatchObject({
@@ -141,11 +143,26 @@ describe.skipIf(!hasFirestore || !hasPubSub)('heron forget', () => {
     expect(await store.append([event({ heron_id: 'eus_a' })])).toEqual(['forgotten']);
   });
 
+  it('is no success where it finds no dead letters to look through at all', async () => {
+    await store.append([event({ heron_id: 'eus_a' })]);
+    env = { ...env, TOPIC_PREFIX: 'other-' };
+    const { code, stderr, ...did } = await forget('eus_a');
+    expect({ code, ...did }).toMatchObject({ code: 1, state: true, events: 1, dead_letters: {} });
+    expect(stderr).toMatch(
+      /^There is no subscription other-dead-letter\.… in test-\S+, .*: check .* TOPIC_PREFIX.*\n$/,
+    );
+  });
+
+  it('says on which project, database and prefix it works', async () => {
+    const { stderr } = await heron(['forget', 'eus_a'], env);
+    expect(stderr).toMatch(`Project ${projectId}, database (default), topic prefix a-, Firestore emulator at `);
+  });
+
   it('--lift lets new events count again', async () => {
     await store.append([event({ heron_id: 'eus_a', n: 1 })]);
     await forget('eus_a');
     expect(await forget('eus_a', '--lift')).toMatchObject({ code: 0, lifted: { events: 1 } });
-    const again = await heron(['forget', 'eus_a', '--lift'], env);
+    const again = await heron(['forget', 'eus_a', '--lift', '--quiet'], env);
     expect(again).toMatchObject({ code: 1, stdout: '', stderr: 'heron: eus_a is not forgotten.\n' });
     const after = event({ heron_id: 'eus_a', n: 2 });
     expect(await store.append([after])).toEqual(['appended']);
@@ -166,7 +183,7 @@ describe.skipIf(!hasFirestore || !hasPubSub)('heron forget', () => {
       }
       return outcomes;
     })();
-    const killed = await killedAfterCommit({ of: '/events/', nth }, ['forget', 'eus_a'], env);
+    const killed = await killedAfterCommit({ of: '/events/', nth }, ['forget', 'eus_a', '--quiet'], env);
     expect(killed).toMatchObject({ signal: 'SIGKILL', stderr: '' });
     expect(await remains('eus_a')).not.toEqual([]);
 
@@ -178,8 +195,8 @@ describe.skipIf(!hasFirestore || !hasPubSub)('heron forget', () => {
   });
 
   it.each([
-    [['myenduser'], /"myenduser" is no heron_id/],
-    [['eus_a/../eus_b'], /is no heron_id/],
+    [['myenduser'], /"myenduser" is not a heron_id/],
+    [['eus_a/../eus_b'], /is not a heron_id/],
     [[], /missing required argument/],
   ])('misused with %j exits with 2', async (args, message) => {
     const { code, stdout, stderr } = await heron(['forget', ...args], env);

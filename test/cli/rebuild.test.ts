@@ -1,12 +1,14 @@
 import { Firestore } from '@google-cloud/firestore';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { clock } from '../../functions/clock.ts';
+import { FOLD_VERSION } from '../../functions/events/end-user.ts';
 import type { HeronEvent } from '../../functions/events/event.ts';
 import { FirestoreStore } from '../../functions/store/firestore.ts';
 import { hasFirestore, newProject } from '../emulators.ts';
 import { heron } from '../end-to-end/local.ts';
 import { event, foldOf, persistently } from '../store/given.ts';
 import { killedAfterCommit } from './killed.ts';
+import { said } from './said.ts';
 
 describe.skipIf(!hasFirestore)('heron rebuild', () => {
   let env: NodeJS.ProcessEnv;
@@ -26,7 +28,7 @@ describe.skipIf(!hasFirestore)('heron rebuild', () => {
 
   const rebuild = async (...args: string[]) => {
     const { code, stdout, stderr } = await heron(['rebuild', '--json', ...args], env);
-    return { code, stderr, ...(JSON.parse(stdout) as Record<string, unknown>) };
+    return { code, stderr: said(stderr), ...(JSON.parse(stdout) as Record<string, unknown>) };
   };
   const tamper = (heronId: string, fields: Record<string, unknown>) =>
     db.doc(`end_users/${heronId}`).set(fields, { merge: true });
@@ -106,7 +108,7 @@ describe.skipIf(!hasFirestore)('heron rebuild', () => {
   it('goes on where it was killed, and ends with all of them right', async () => {
     const all = await given(230);
     for (const id of all.keys()) await tamper(id, { status: 'wrong' });
-    const killed = await killedAfterCommit({ of: '/upkeep/', nth: 1 }, ['rebuild'], env);
+    const killed = await killedAfterCommit({ of: '/upkeep/', nth: 1 }, ['rebuild', '--quiet'], env);
     expect(killed).toMatchObject({ signal: 'SIGKILL', stderr: '' });
     expect((await db.collection('end_users').where('status', '==', 'wrong').count().get()).data().count).not.toBe(0);
 
@@ -118,11 +120,11 @@ describe.skipIf(!hasFirestore)('heron rebuild', () => {
   });
 
   it('begins anew where it is told to, or where the one that was cut off was of another fold', async () => {
-    const checkpoint = { cursor: 'eus_0001', started_at: new Date(), fold_version: 1, tally: {} };
+    const checkpoint = { cursor: 'eus_0001', started_at: new Date(), fold_version: FOLD_VERSION, tally: {} };
     await given(3);
     await db.doc('upkeep/rebuild').set(checkpoint);
     expect(await rebuild('--restart')).toMatchObject({ code: 0, end_users: 3, stderr: '' });
-    await db.doc('upkeep/rebuild').set({ ...checkpoint, fold_version: 0 });
+    await db.doc('upkeep/rebuild').set({ ...checkpoint, fold_version: FOLD_VERSION - 1 });
     expect(await rebuild()).toMatchObject({ code: 0, end_users: 3, stderr: '' });
     await db.doc('upkeep/rebuild').set(checkpoint);
     expect(await rebuild('--dry-run')).toMatchObject({ code: 0, end_users: 3, stderr: '' });

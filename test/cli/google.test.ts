@@ -1,0 +1,73 @@
+import { createServer as createHttp2, type Http2Server } from 'node:http2';
+import { type AddressInfo, createServer, type Server } from 'node:net';
+
+import { afterAll, describe, expect, it } from 'vitest';
+import { heron } from '../end-to-end/local.ts';
+
+const open: (Server | Http2Server)[] = [];
+afterAll(() => {
+  for (const server of open.splice(0)) server.close();
+});
+
+/** Google's service, as far as that it ends every call with the same gRPC code. */
+async function refusing(code: number, message: string): Promise<string> {
+  const server = createHttp2();
+  server.on('stream', (stream) => {
+    const status = { 'grpc-status': String(code), 'grpc-message': encodeURIComponent(message) };
+    stream.respond({ ':status': 200, 'content-type': 'application/grpc', ...status }, { endStream: true });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  open.push(server);
+  return `127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+async function run(args: readonly string[], host: string) {
+  const env = { ...process.env, FIRESTORE_EMULATOR_HOST: host, PUBSUB_EMULATOR_HOST: host, NO_COLOR: '1' };
+  const { code, stdout, stderr } = await heron([...args, '--project', 'my-project', '--json', '--quiet'], env);
+  return { code, stderr, ...JSON.parse(stdout) };
+}
+
+describe('where Google refuses', { timeout: 60_000 }, () => {
+  const denied = [
+    7,
+    'Missing permissions.',
+    'permission-denied',
+    /refuses your account \(.*\): it needs roles\//,
+  ] as const;
+  it.each([
+    [['rebuild'], ...denied],
+    [['rebuild', '--end-user', 'eus_a'], ...denied],
+    [['rebuild', '--dry-run'], ...denied],
+    [['forget', 'eus_a'], ...denied],
+    [['dead-letters', 'list'], ...denied],
+    [['rebuild'], 5, 'No such database.', 'not-found', /^my-project has no database \(default\) .*: check --project/],
+    [
+      ['dead-letters', 'list'],
+      5,
+      'None.',
+      'not-found',
+      /^my-project has no subscription dead-letter.projector .*: check/,
+    ],
+    [['rebuild'], 16, 'Invalid credentials.', 'unauthenticated', /gcloud auth application-default login/],
+    [['rebuild'], 9, 'The query requires an index.', 'failed', /The query requires an index/],
+  ])('heron %j ends in one line that says why: %i', async (args, grpc, words, code, message) => {
+    const failed = await run(args, await refusing(grpc, words));
+    expect(failed).toEqual({ code: 1, stderr: '', error: { code, message: expect.stringMatching(message) } });
+    expect(failed.error.message).not.toMatch(/\n|goes on/);
+  });
+});
+
+describe('heron rebuild', () => {
+  it('says that it waits, and after 20 s that nobody answers', async () => {
+    const silent = createServer(() => {});
+    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+    open.push(silent);
+    const host = `127.0.0.1:${(silent.address() as AddressInfo).port}`;
+    const env = { ...process.env, FIRESTORE_EMULATOR_HOST: host };
+    const { code, stderr } = await heron(['rebuild', '--project', 'my-project'], env);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^Project my-project, database \(default\), no topic prefix, Firestore emulator at .*\n/);
+    expect(stderr).toMatch(/Still waiting for Firestore of my-project …\n/);
+    expect(stderr).toMatch(/heron: Firestore of my-project did not answer within 20 s: .*\n$/);
+  }, 60_000);
+});

@@ -1,0 +1,224 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createServer, type IncomingHttpHeaders } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { HERON, heron } from '../end-to-end/local.ts';
+
+type Asked = { readonly url: URL; readonly headers: IncomingHttpHeaders };
+type Reply = { readonly status: number; readonly body: unknown; readonly type?: string };
+
+let asked: Asked[] = [];
+let answer: (asked: Asked) => Reply;
+const server = createServer((request, response) => {
+  const each = { url: new URL(request.url ?? '', 'http://query'), headers: request.headers };
+  asked.push(each);
+  const { status, body, type = 'application/json' } = answer(each);
+  response.writeHead(status, { 'Content-Type': type }).end(typeof body === 'string' ? body : JSON.stringify(body));
+});
+let url: string;
+
+beforeAll(async () => {
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+});
+beforeEach(() => {
+  asked = [];
+});
+afterAll(() => server.close());
+
+const STATE = {
+  heron_id: 'eus_a',
+  end_user_id: 'acme-1',
+  status: 'processed',
+  status_at: '2026-08-14T12:24:39Z',
+  processed_at: '2026-08-14T12:24:39Z',
+  review_required: false,
+  event_count: 3,
+  last_event_at: '2026-08-14T12:24:39Z',
+  last_event: { id: '0', topic: 'end_user.processed', created: '2026-08-14T12:24:39Z' },
+};
+
+function problem(status: number, type: string): Reply {
+  return {
+    status,
+    body: { type: `/problems#${type}`, status, detail: `It is ${type}.` },
+    type: 'application/problem+json',
+  };
+}
+
+/** An environment without Google Cloud credentials. */
+const env = { ...process.env, METADATA_SERVER_DETECTION: 'none', GOOGLE_APPLICATION_CREDENTIALS: '/no/such/file' };
+const failing = async (...args: string[]) => {
+  const { code, stdout } = await heron([...args, '--json', '--url', url], env);
+  return { exit: code, ...JSON.parse(stdout).error };
+};
+
+describe('heron status', () => {
+  it('asks for the id as it is, whatever characters it has, and needs no scheme', async () => {
+    answer = () => ({ status: 200, body: STATE });
+    const { code, stdout } = await heron(['status', 'a/../b?c#é', '--url', `${url.slice('http://'.length)}api`]);
+    expect(asked[0]?.url.pathname).toBe('/api/end-users/a%2F..%2Fb%3Fc%23%C3%A9');
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^heron_id +eus_a\nend_user_id +acme-1\nstatus +processed\n/);
+  });
+
+  it('shows what comes from outside without letting it steer the terminal', async () => {
+    answer = () => ({ status: 200, body: { ...STATE, end_user_id: 'a\u001b[2J\nb\u202ec\u009b' } });
+    const { stdout } = await heron(['status', 'a', '--url', url]);
+    expect(stdout).toMatch(/^end_user_id +a\\u\{1b\}\[2J b\\u\{202e\}c\\u\{9b\}$/m);
+    const json = await heron(['status', 'a', '--url', url, '--json']);
+    expect(json.stdout).not.toMatch(/[^\P{C}\n]/u);
+    expect(JSON.parse(json.stdout).end_user_id).toBe('a\u001b[2J\nb\u202ec\u009b');
+  });
+
+  it.each<[string, Reply, string]>([
+    ['unknown', problem(404, 'end-user-unknown'), 'end-user-unknown'],
+    ['ambiguous', problem(409, 'end-user-ambiguous'), 'end-user-ambiguous'],
+    ['unavailable', problem(503, 'unavailable'), 'unavailable'],
+    ['a gateway that does not reach it', { status: 502, body: '<html>', type: 'text/html' }, 'unavailable'],
+    ['another server', { status: 200, body: '<html>', type: 'text/html' }, 'not-the-query-api'],
+    ['another server’s JSON', { status: 200, body: { ok: true } }, 'not-the-query-api'],
+    ['another server’s list', { status: 200, body: [] }, 'not-the-query-api'],
+    ['another server’s error', { status: 404, body: { error: 'x' } }, 'not-the-query-api'],
+    ['a login page', { status: 302, body: '', type: 'text/html' }, 'not-the-query-api'],
+    ['IAM, without credentials', { status: 403, body: '<html>', type: 'text/html' }, 'unauthenticated'],
+  ])('tells apart by its code: %s', async (_, reply, code) => {
+    answer = () => reply;
+    expect(await failing('status', 'a')).toEqual({ exit: 1, code, message: expect.stringMatching(/\w.*\.$/) });
+  });
+
+  it('says a problem’s detail to people', async () => {
+    answer = () => problem(404, 'end-user-unknown');
+    const { code, stdout, stderr } = await heron(['status', 'a', '--url', url]);
+    expect({ code, stdout, stderr }).toEqual({ code: 1, stdout: '', stderr: 'heron: It is end-user-unknown.\n' });
+  });
+});
+
+describe('a deployed query, which lets in only whom IAM knows', () => {
+  const guarded =
+    (token: string) =>
+    ({ headers }: Asked): Reply =>
+      headers.authorization === `Bearer ${token}`
+        ? { status: 200, body: STATE }
+        : { status: headers.authorization === undefined ? 403 : 401, body: '<html>', type: 'text/html' };
+
+  it('is asked with the token that is given, and at once', async () => {
+    answer = guarded('given');
+    expect((await heron(['status', 'a', '--url', url, '--token', 'given'], env)).code).toBe(0);
+    expect(asked).toHaveLength(1);
+    expect(await failing('status', 'a', '--token', 'old')).toMatchObject({ exit: 1, code: 'unauthenticated' });
+  });
+
+  it('is asked with an identity token of the application default credentials', async () => {
+    answer = guarded('of the service account');
+    const audiences: (string | null)[] = [];
+    const metadata = createServer((request, response) => {
+      const path = new URL(request.url ?? '', 'http://metadata');
+      response.setHeader('Metadata-Flavor', 'Google');
+      if (path.pathname.endsWith('/identity')) audiences.push(path.searchParams.get('audience'));
+      response.end(path.pathname.endsWith('/identity') ? 'of the service account' : '');
+    });
+    await new Promise<void>((resolve) => metadata.listen(0, '127.0.0.1', resolve));
+    const { GOOGLE_APPLICATION_CREDENTIALS, ...others } = env;
+    const { code, stderr } = await heron(['status', 'a', '--url', url], {
+      ...others,
+      HOME: '/nonexistent', // and no credentials of a person
+      METADATA_SERVER_DETECTION: 'assume-present',
+      GCE_METADATA_HOST: `127.0.0.1:${(metadata.address() as AddressInfo).port}`,
+    });
+    metadata.close();
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(audiences).toEqual([new URL(url).origin]);
+  });
+
+  it('says that the account may not ask', async () => {
+    answer = () => ({ status: 403, body: '<html>', type: 'text/html' });
+    expect(await failing('status', 'a', '--token', 'mine')).toMatchObject({
+      code: 'permission-denied',
+      message: expect.stringMatching(/roles\/run\.invoker/),
+    });
+  });
+});
+
+describe('heron wait', () => {
+  it('asks with what it waits for, and answers with the state', async () => {
+    answer = () => ({ status: 200, body: STATE });
+    const after = '2026-08-14T00:00:00Z';
+    const args = ['wait', 'a', '--for', 'processed,failed', '--after', after, '--timeout', '5m', '--url', url];
+    expect(await heron([...args, '--json'])).toMatchObject({ code: 0, stdout: `${JSON.stringify(STATE)}\n` });
+    const { searchParams } = asked[0]?.url ?? new URL(url);
+    expect(Object.fromEntries(searchParams)).toEqual({ wait_for: 'processed,failed', after, timeout: '25' });
+  });
+
+  it('goes on through what passes, and through an end user that nobody knows yet', async () => {
+    const replies = [problem(404, 'end-user-unknown'), problem(503, 'unavailable'), { status: 200, body: STATE }];
+    answer = () => replies[Math.min(asked.length, 3) - 1] as Reply;
+    expect((await heron(['wait', 'a', '--for', 'processed', '--url', url])).code).toBe(0);
+    expect(asked).toHaveLength(3);
+  });
+
+  it('sees what happened between two requests', async () => {
+    const before = { ...STATE, status: 'ready', processed_at: null };
+    const replies = [before, { ...STATE, status: 'reviewed' }].map((body) => ({ status: 202, body }));
+    answer = () => replies[Math.min(asked.length, 2) - 1] as Reply;
+    expect((await heron(['wait', 'a', '--for', 'processed', '--url', url])).code).toBe(0);
+  });
+
+  it('exits with 1 once the time is out, and says so', async () => {
+    answer = () => ({ status: 202, body: { ...STATE, status: 'ready' } });
+    expect(await failing('wait', 'a', '--for', 'failed', '--timeout', '1s')).toMatchObject({
+      exit: 1,
+      code: 'timed-out',
+    });
+  });
+
+  it('does not wait for what will not come', async () => {
+    answer = () => problem(409, 'end-user-ambiguous');
+    expect(await failing('wait', 'a', '--for', 'failed')).toMatchObject({ exit: 1, code: 'end-user-ambiguous' });
+  });
+});
+
+describe('heron events', () => {
+  const event = (n: number) => ({
+    id: String(n).padStart(64, '0'),
+    topic: n === 0 ? 'end_user.created' : 'end_user.failed',
+    created: `2026-08-1${n % 3}T12:24:39.123456Z`,
+    received_at: `2026-08-1${n % 3}T${n === 1 ? '14' : '12'}:30:00Z`,
+    status: n === 0 ? 'new' : 'failed\u001b',
+  });
+
+  it('prints the history as a timeline, oldest first, over all pages', async () => {
+    answer = ({ url }) =>
+      url.searchParams.has('page_token')
+        ? { status: 200, body: { events: [event(0)], next_page_token: null } }
+        : { status: 200, body: { events: [event(2), event(1)], next_page_token: 'n' } };
+    const { code, stdout, stderr } = await heron(['events', 'acme-1', '--url', url], { ...env, NO_COLOR: '1' });
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '3 events, all there are.\n' });
+    expect(stdout.split('\n')).toEqual([
+      '2026-08-10',
+      '  12:24:39.123 end_user.created             new              00000000 +5 min',
+      '',
+      '2026-08-11',
+      '  12:24:39.123 end_user.failed              failed\\u{1b}     00000000 +2 h 5 min',
+      '',
+      '2026-08-12',
+      '  12:24:39.123 end_user.failed              failed\\u{1b}     00000000 +5 min',
+      '',
+    ]);
+  });
+
+  it('stops quietly where nobody reads on', async () => {
+    const events = Array.from({ length: 100 }, (_, n) => event(n % 3));
+    answer = () => ({ status: 200, body: { events, next_page_token: 'n' } });
+    const args = [HERON, 'events', 'acme-1', '--limit', '5000', '--url', url];
+    const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    let stderr = '';
+    child.stderr.on('data', (chunk) => {
+      stderr += chunk;
+    });
+    child.stdout.destroy();
+    const [code] = await once(child, 'close');
+    expect({ code, stderr }).toEqual({ code: 0, stderr: expect.not.stringMatching(/EPIPE| at /) });
+  });
+});
