@@ -1,5 +1,5 @@
 import { createServer } from 'node:net';
-import { type Env, secretSource } from '../config.ts';
+import { busConfig, type Env, secretSource, storeConfig } from '../config.ts';
 import { sign } from '../heron/signature.ts';
 import { run } from '../local/run.ts';
 import { NotStarted, type RunOptions } from '../local/running.ts';
@@ -19,6 +19,7 @@ export async function dev({ port, json }: DevOptions, environment: Env): Promise
   };
   const [webhookPort, queryPort] = [port, port + 1];
   const [secret] = secretSource(env).secrets;
+  for (const read of [busConfig, storeConfig]) read(env); // says what is wrong before anything is started
   for (const taken of [webhookPort, queryPort])
     if (!(await isFree(taken)))
       throw new CommandFailed(

@@ -1,16 +1,14 @@
-import type { Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { MemoryBus } from '../bus/memory.ts';
 import { topology } from '../bus/topology.ts';
 import { clock, stopwatch } from '../clock.ts';
 import { projectId, secretSource } from '../config.ts';
-import { serverOf } from '../http/server.ts';
 import { ingest } from '../ingest/ingest.ts';
 import { Secrets } from '../ingest/secrets.ts';
 import { cloudLog } from '../log.ts';
 import { PROJECTOR, projector } from '../projector/projector.ts';
 import { query } from '../query/query.ts';
 import { MemoryStore } from '../store/memory.ts';
+import { forLocalHosts, serveLocally } from './loopback.ts';
 import type { Running, RunOptions } from './running.ts';
 
 /** All functions in this process, each on a server of its own, over the in-memory twins. */
@@ -21,17 +19,16 @@ export async function runInMemory({ env, webhookPort, queryPort, onLog }: RunOpt
   const store = new MemoryStore(clock);
   const secrets = new Secrets(secretSource(env), log('ingest'), stopwatch);
 
-  const servers = [
-    serverOf(ingest({ publisher, secrets, log: log('ingest'), clock, stopwatch, projectId: project }), log('ingest')),
-    serverOf(query({ store, log: log('query'), clock, stopwatch, projectId: project }), log('query')),
-    serverOf(projector({ publisher, store, log: log(PROJECTOR), stopwatch, projectId: project }), log(PROJECTOR)),
-  ];
-  const [, , projectorPort] = await Promise.all([
-    listen(servers[0], webhookPort),
-    listen(servers[1], queryPort),
-    listen(servers[2], 0, '127.0.0.1'),
+  const webhook = ingest({ publisher, secrets, log: log('ingest'), clock, stopwatch, projectId: project });
+  const asked = query({ store, log: log('query'), clock, stopwatch, projectId: project });
+  const pushed = projector({ publisher, store, log: log(PROJECTOR), stopwatch, projectId: project });
+  const served = await Promise.all([
+    serveLocally(webhook, log('ingest'), webhookPort), // guarded by its signature: tunnels come by names of their own
+    serveLocally(forLocalHosts(asked), log('query'), queryPort),
+    serveLocally(forLocalHosts(pushed), log(PROJECTOR), 0),
   ]);
-  publisher.provision(topology(PROJECTOR, `http://127.0.0.1:${projectorPort}/`));
+  const servers = served.flatMap((each) => each.servers);
+  publisher.provision(topology(PROJECTOR, `http://127.0.0.1:${served[2].port}/`));
 
   return {
     backing: 'Pub/Sub and Firestore in memory: all of it is gone when this stops.',
@@ -42,10 +39,4 @@ export async function runInMemory({ env, webhookPort, queryPort, onLog }: RunOpt
       for (const server of servers) server.closeAllConnections();
     },
   };
-}
-
-async function listen(server: Server | undefined, port: number, host?: string): Promise<number> {
-  if (server === undefined) throw new Error('no server');
-  await new Promise<void>((resolve, reject) => server.once('error', reject).listen(port, host, resolve));
-  return (server.address() as AddressInfo).port;
 }

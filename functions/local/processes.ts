@@ -1,8 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createRequire } from 'node:module';
 import { connect } from 'node:net';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { provision } from '../bus/provision.ts';
@@ -16,10 +15,10 @@ import { FirestoreStore } from '../store/firestore.ts';
 import { answers, EMULATOR_VARIABLE, type Emulator, type EmulatorName, freePort, startEmulator } from './emulators.ts';
 import { NotStarted, type Running, type RunOptions } from './running.ts';
 
-const ROOT = join(import.meta.dirname, '..', '..');
-const FRAMEWORK = join(dirname(createRequire(import.meta.url).resolve('@google-cloud/functions-framework')), 'main.js');
+const SERVE = join(import.meta.dirname, 'serve.ts');
 
-const READY_MS = 20_000;
+/** What takes longer than this to start is told of: on a busy machine all is slow, and nothing is given up for that. */
+const PATIENCE_MS = 15_000;
 /** Functions drain for up to 8 s. */
 const DRAIN_MS = 9_000;
 
@@ -93,7 +92,7 @@ export async function runProcesses(
     const childEnv = { ...env, ...hosts, METADATA_SERVER_DETECTION: 'none', NODE_ENV: 'production' };
 
     const launch = async (target: string, port: number) => {
-      const args = [FRAMEWORK, `--target=${target}`, `--port=${port}`, `--source=${ROOT}`];
+      const args = [SERVE, `--target=${target}`, `--port=${port}`];
       // In a group of its own: Ctrl-C reaches this process only, which stops the others in order.
       const child = spawn(process.execPath, args, { env: childEnv, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
       functions.push(child);
@@ -102,14 +101,16 @@ export async function runProcesses(
       child.once('exit', (code, signal) => {
         if (!stopped) fail(`${target} ended (${signal ?? `code ${code}`}), and with it everything.`);
       });
-      for (const deadline = Date.now() + READY_MS; !(await accepts(port)); await sleep(20)) {
-        if (Date.now() > deadline) throw new NotStarted(`${target} did not answer within ${READY_MS / 1000} s.`);
-        if (child.exitCode !== null || child.signalCode !== null) throw new NotStarted(`${target} did not start.`);
-        if (stopped) return;
+      const slow = setTimeout(() => onNote(`Still waiting for ${target} to start …`), PATIENCE_MS);
+      try {
+        for (; !stopped && !(await accepts(port)); await sleep(20))
+          if (child.exitCode !== null || child.signalCode !== null) throw new NotStarted(`${target} did not start.`);
+      } finally {
+        clearTimeout(slow);
       }
     };
     await Promise.all([
-      warmUp(),
+      warmUp(() => stopped, onNote),
       provision(busConfig(env), topology(PROJECTOR, `http://127.0.0.1:${projectorPort}/`)),
       launch('ingest', webhookPort),
       launch('query', queryPort),
@@ -132,14 +133,22 @@ export async function runProcesses(
 }
 
 /**
- * Firestore's emulator takes seconds for its first transaction, and the first webhook should not. In a project of its
- * own, which the emulator keeps apart.
+ * Firestore's emulator takes seconds for its first transaction, on a busy machine many, and the first webhook should not.
+ * In a project of its own, which the emulator keeps apart.
  */
-async function warmUp(): Promise<void> {
+async function warmUp(isStopped: () => boolean, onNote: (line: string) => void): Promise<void> {
   const store = new FirestoreStore({ projectId: 'heron-warm-up', databaseId: '(default)' }, clock);
   const webhook = sampleWebhook('end_user.created', 'warm-up', Date.now());
-  await store.append([eventOf(Buffer.from(JSON.stringify(webhook)), clock())]);
-  await store.close();
+  const event = eventOf(Buffer.from(JSON.stringify(webhook)), clock());
+  const attempt = () => store.append([event]).catch(() => null);
+  try {
+    while (!isStopped() && (await attempt()) === null) {
+      onNote("Still waiting for the Firestore emulator's first transaction …");
+      await sleep(200);
+    }
+  } finally {
+    await store.close();
+  }
 }
 
 /** Whether something listens there: asking over HTTP would show in the function's log. */

@@ -1,3 +1,4 @@
+import { request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { eventId } from '../../functions/events/event.ts';
@@ -68,6 +69,24 @@ function mainJob(start: () => Promise<Local>): () => Local {
     expect(JSON.parse(sent.stdout)).toMatchObject({ sent: 1000, failed: 0, statuses: { 200: 1000 } });
     expect(sent.code).toBe(0);
     await expect.poll(async () => (await get(local, '/end-users/busy')).json.event_count).toBe(1000);
+  });
+
+  it('takes a webhook by any name, and lets nobody ask by a stranger’s', async () => {
+    const by = (address: string, body?: Buffer) =>
+      new Promise<number | undefined>((resolve, reject) => {
+        const headers = {
+          Host: 'evil.example',
+          ...(body && { 'Heron-Signature': (example as Vector).signature ?? '' }),
+        };
+        request(address, { method: body ? 'POST' : 'GET', headers }, (response) => {
+          response.resume();
+          resolve(response.statusCode);
+        })
+          .on('error', reject)
+          .end(body);
+      });
+    expect(await by(local.webhook, bodyOf(example))).toBe(200);
+    expect(await by(new URL('/end-users/myenduser', local.query).href)).toBe(403);
   });
 
   it('tells by the CLI where an end user stands', async () => {
@@ -157,6 +176,13 @@ describe('npm start, where it cannot', () => {
     const { code, stderr } = await heron(['dev', '--port', '29998'], env);
     expect(code).toBe(1);
     expect(stderr).toMatch(/^heron: (PUBSUB|FIRESTORE)_EMULATOR_HOST is 127\.0\.0\.1:1, where nothing answers: .*\n$/);
+  });
+
+  it('says that the project is not one', async () => {
+    const env = { ...withoutEmulators(), GOOGLE_CLOUD_PROJECT: 'X' };
+    const { code, stderr } = await heron(['dev', '--port', '29998'], env);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/^heron: GOOGLE_CLOUD_PROJECT is .*\n$/);
   });
 
   it('says that the secret is empty', async () => {
