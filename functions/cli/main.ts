@@ -120,12 +120,29 @@ onProject(
   .option('--lift', 'take its tombstone away: new events count again', false)
   .action(async (id: string, options) => finish((await import('./forget.ts')).forget(id, options, process.env)));
 
+onProject(program, 'replay', 'send events of the log again, to one subscriber alone and marked as a replay')
+  .requiredOption('--to <name>', 'the subscriber')
+  .option('--topic <pattern...>', 'only of these topics, such as end_user.*; else those that it subscribes to')
+  .option('--from <time>', 'only what Heron created from then on (RFC 3339)', instant)
+  .option('--until <time>', 'and before then', instant)
+  .option('--end-user <heron_id>', 'only of this one')
+  .option('--rate <n>', 'so many a second', positive, 100)
+  .option('--dry-run', 'send nothing: count them', false)
+  .option('--restart', 'from the beginning, also where one was cut off', false)
+  .action(async (options) => finish((await import('./replay.ts')).replay(options, process.env)));
+
+command(program, 'completions', 'a script that completes commands and options: heron completions bash > …')
+  .argument('<shell>', 'bash, zsh or fish')
+  .action(async (shell: string) => finish((await import('./completions.ts')).completions(program, shell)));
+
 // Google's clients throw some errors past whoever called them.
 process.on('unhandledRejection', (error) => end(fail(error)));
 process.on('uncaughtException', (error) => end(fail(error)));
 
 try {
-  await program.parseAsync();
+  // What a shell asks while somebody types.
+  if (process.argv[2] === 'complete') await finish((await import('./completions.ts')).complete(program));
+  else await program.parseAsync();
 } catch (error) {
   end(fail(error));
 }

@@ -1,0 +1,248 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { PubSub } from '@google-cloud/pubsub';
+import { type Publisher, Refused } from '../bus/bus.ts';
+import { GooglePublisher } from '../bus/google.ts';
+import { replayTopic, UNROUTED } from '../bus/topology.ts';
+import { clock } from '../clock.ts';
+import { type BusConfig, busConfig, type Env, storeConfig } from '../config.ts';
+import { eventOf } from '../events/event.ts';
+import { toMessage } from '../events/message.ts';
+import { type Instant, parseInstant } from '../heron/instant.ts';
+import { HERON_TOPICS } from '../heron/topics.ts';
+import { isHeronId } from '../heron/webhook.ts';
+import { pool } from '../pool.ts';
+import { FirestoreStore } from '../store/firestore.ts';
+import type { EventCursor, LogCursor, LoggedEvent, Store } from '../store/store.ts';
+import { CommandFailed, googleFailure, isOutage, reasonOf } from './failure.ts';
+import { complain, counted, inLine, note, print, printJson, progress, sayWaiting } from './output.ts';
+import { announce, envOf } from './project.ts';
+import { forgetReplay, loadReplay, type ReplayState, saveReplay } from './replay-state.ts';
+import { matches } from './topic-pattern.ts';
+
+export type ReplayOptions = {
+  readonly to: string;
+  readonly topic?: readonly string[];
+  readonly from?: string;
+  readonly until?: string;
+  readonly endUser?: string;
+  /** Messages a second. */
+  readonly rate: number;
+  readonly dryRun: boolean;
+  readonly restart: boolean;
+  readonly project?: string;
+  readonly json: boolean;
+};
+
+const PAGE = 100;
+const AT_ONCE = 32;
+const PUBLISH_MS = 30_000;
+/** Heron's clock may be ahead of ours by less than this: what is recorded this long before was not sent later. */
+const CLOCKS_MS = 86_400_000;
+
+/** Where a replay has come in one part of the log; absent once that is through. */
+type Part = { readonly name: string; readonly page: (after: unknown) => Promise<Page> };
+type Page = { readonly events: readonly LoggedEvent[]; readonly next: unknown };
+
+/**
+ * Sends events of the log again, to one subscriber alone and marked as a replay. Killed, it goes on where it was when it
+ * is run again in the same way; some may come twice. Resolves with the exit code: 1 where one could not be sent.
+ */
+export async function replay(options: ReplayOptions, environment: Env): Promise<number> {
+  const { to, dryRun, json } = options;
+  if (options.endUser !== undefined && !isHeronId(options.endUser))
+    throw new CommandFailed(`${inLine(options.endUser)} is not a heron_id, which begins with eus_.`, 'misused');
+  const env = envOf(environment, options.project);
+  const bus = busConfig(env);
+  await announce(env, ['Firestore', 'Pub/Sub']);
+  const store = new FirestoreStore(storeConfig(env), clock);
+  const publisher = new GooglePublisher(bus, env);
+  const hush = sayWaiting(`Google Cloud's answer for ${bus.projectId}`);
+  try {
+    const subscriptions = await subscriptionsOf(to, bus);
+    const topics = await topicsOf(options, subscriptions, store);
+    for (const filter of new Set(subscriptions.flatMap(({ filter }) => filter || [])))
+      note(`The filter of ${to} is not applied to a replay: ${inLine(filter)}`);
+    const key = createHash('sha256').update(
+      JSON.stringify([bus, options.from, options.until, options.endUser, topics, to]),
+    );
+    const file = `${to}-${key.digest('hex').slice(0, 16)}`;
+    const resumed = dryRun || options.restart ? null : loadReplay(file, env);
+    const state: ReplayState = resumed ?? {
+      id: randomUUID(),
+      started: clock(),
+      done: [],
+      at: null,
+      events: 0,
+      failed: 0,
+    };
+    if (resumed)
+      note(`Going on with the replay begun at ${resumed.started}: ${counted(resumed.events, 'event')} so far.`);
+    const { events, failed } = await run(state, options, topics, store, dryRun ? null : publisher, (next) => {
+      if (!dryRun) saveReplay(file, next, env);
+    });
+    if (!dryRun) forgetReplay(file, env);
+    if (json) {
+      const facts = { events, failed, subscriber: to, topics, replay_id: dryRun ? null : state.id };
+      printJson({ ...facts, dry_run: dryRun, resumed: resumed !== null });
+    } else {
+      const what = dryRun ? 'would be sent' : 'sent';
+      print(`${counted(events, 'event')} of ${counted(topics.length, 'topic')} ${what} to ${to} alone.`);
+    }
+    if (failed > 0) complain(`${counted(failed, 'event')} could not be sent.`);
+    return failed > 0 ? 1 : 0;
+  } catch (error) {
+    if (error instanceof CommandFailed || !isOutage(error)) throw error;
+    const isMissing = error instanceof Refused;
+    throw googleFailure(error, {
+      service: isMissing || /pubsub|topic/i.test(String((error as Error).stack)) ? 'Pub/Sub' : 'Firestore',
+      projectId: bus.projectId,
+      what: isMissing ? `topic ${bus.topicPrefix}${replayTopic(to)}` : `database ${storeConfig(env).databaseId}`,
+      check: '--project, --to, TOPIC_PREFIX and FIRESTORE_DATABASE',
+      role: 'roles/datastore.viewer and roles/pubsub.publisher',
+      again: 'Run it again: it goes on from there.',
+    });
+  } finally {
+    hush();
+    progress('');
+    await Promise.allSettled([store.close(), publisher.close()]);
+  }
+}
+
+/** Goes through the log, a page at a time; after each it is told how far it has come. */
+async function run(
+  begun: ReplayState,
+  options: ReplayOptions,
+  topics: readonly string[],
+  store: Store,
+  publisher: Publisher | null,
+  onState: (state: ReplayState) => void,
+): Promise<ReplayState> {
+  let state = begun;
+  const pace = paced(options.rate);
+  for (const part of partsOf(options, topics, store)) {
+    if (state.done.includes(part.name)) continue;
+    let cursor: unknown = state.at?.part === part.name ? state.at.cursor : null;
+    do {
+      const { events, next } = await part.page(cursor);
+      const due = events.filter((event) => isWithin(event, options));
+      let failed = 0;
+      await pool(due, AT_ONCE, async (event) => {
+        if (publisher === null) return;
+        await pace();
+        if (!(await sent(event, options.to, state.id, store, publisher))) failed++;
+        progress(`${counted(state.events, 'event')} sent, ${part.name}`);
+      });
+      const isOver = next === null || isBefore(events.at(-1), options.from);
+      cursor = isOver ? null : next;
+      state = {
+        ...state,
+        events: state.events + due.length - failed,
+        failed: state.failed + failed,
+        done: isOver ? [...state.done, part.name] : state.done,
+        at: isOver ? null : { part: part.name, cursor },
+      };
+      onState(state);
+    } while (cursor !== null);
+  }
+  return state;
+}
+
+/** Resolves with false where Pub/Sub refuses this one for good. Its body may have been erased meanwhile. */
+async function sent(event: LoggedEvent, to: string, id: string, store: Store, publisher: Publisher): Promise<boolean> {
+  const body = event.body ?? (await store.body(event.event_id));
+  if (body === null) return true;
+  try {
+    await publisher.publish(replayTopic(to), toMessage(eventOf(body, event.received_at), { replayid: id }), PUBLISH_MS);
+    return true;
+  } catch (error) {
+    if (!(error instanceof Refused) || error.code === NOT_FOUND || error.code === PERMISSION_DENIED) throw error;
+    complain(`Event ${event.event_id} is refused by Pub/Sub: ${inLine(reasonOf(error))}.`);
+    return false;
+  }
+}
+const [NOT_FOUND, PERMISSION_DENIED] = [5, 7];
+
+/** The parts of the log that make up what is asked for: each event is in one of them. */
+function partsOf({ endUser }: ReplayOptions, topics: readonly string[], store: Store): readonly Part[] {
+  if (endUser !== undefined) {
+    const page = async (after: unknown) => {
+      const { events, next } = await store.events(endUser, PAGE, after as EventCursor | null);
+      return { events: events.filter(({ topic }) => topics.includes(placeOf(topic))), next };
+    };
+    return [{ name: endUser, page }];
+  }
+  const named = new Set(topics);
+  return topics.map((topic) => ({
+    name: topic,
+    page: async (after: unknown): Promise<Page> => {
+      const cursor = after as LogCursor | null;
+      if (topic !== UNROUTED) return store.eventsOfTopic(topic, PAGE, cursor);
+      const { events, next } = await store.unroutedEvents(PAGE, cursor);
+      return { events: events.filter((event) => event.topic === null || !named.has(event.topic)), next };
+    },
+  }));
+}
+
+function placeOf(topic: string | null): string {
+  return topic !== null && HERON_TOPICS.includes(topic) ? topic : UNROUTED;
+}
+
+function isWithin(event: LoggedEvent, { from, until }: ReplayOptions): boolean {
+  const time = event.created ?? event.received_at;
+  return (!from || time >= at(from)) && (!until || time < at(until));
+}
+
+function at(time: string): Instant {
+  return parseInstant(time) as Instant;
+}
+
+function isBefore(event: LoggedEvent | undefined, from: string | undefined): boolean {
+  return !!event && !!from && Date.parse(event.recorded_at) < Date.parse(at(from)) - CLOCKS_MS;
+}
+
+/** Resolves as often in a second as the rate says. */
+function paced(rate: number): () => Promise<void> {
+  let next = performance.now();
+  return async () => {
+    const turn = Math.max(next, performance.now());
+    next = turn + 1000 / rate;
+    const wait = turn - performance.now();
+    if (wait > 1) await sleep(wait);
+  };
+}
+
+type Subscribed = { readonly topic: string; readonly filter: string };
+
+const LIST_MS = 10_000;
+
+/** What a subscriber subscribes to, and by which filter. @throws CommandFailed where there is no such subscriber. */
+async function subscriptionsOf(name: string, { projectId, topicPrefix }: BusConfig): Promise<readonly Subscribed[]> {
+  const pubsub = new PubSub({ projectId });
+  try {
+    const [all] = await pubsub.getSubscriptions({ gaxOpts: { timeout: LIST_MS, retry: null } });
+    const found = all.map((each) => ({ name: each.name.split('/').at(-1) ?? '', filter: each.metadata?.filter ?? '' }));
+    if (!found.some((each) => each.name === `${topicPrefix}${replayTopic(name)}`))
+      throw new CommandFailed(
+        `${projectId} has no subscription ${topicPrefix}${replayTopic(name)}: check --project, --to and TOPIC_PREFIX.`,
+        'not-found',
+      );
+    const start = `${topicPrefix}${name}.`;
+    return found
+      .filter((each) => each.name.startsWith(start))
+      .map((each) => ({ topic: each.name.slice(start.length), filter: each.filter }));
+  } finally {
+    await pubsub.close();
+  }
+}
+
+async function topicsOf({ topic: patterns, to }: ReplayOptions, subscribed: readonly Subscribed[], store: Store) {
+  if (patterns === undefined) return subscribed.map(({ topic }) => topic).sort();
+  const { topics } = await store.topics();
+  const inLog = topics.flatMap(({ topic }) => topic ?? []);
+  const all = [...new Set([...HERON_TOPICS, ...inLog, UNROUTED])].sort();
+  const chosen = all.filter((topic) => patterns.some((pattern) => matches(pattern, topic)));
+  if (chosen.length === 0)
+    throw new CommandFailed(`No topic is ${patterns.join(' or ')}: ${to} would get nothing.`, 'misused');
+  return chosen;
+}

@@ -1,0 +1,167 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readdirSync, readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { GoogleSubscriber } from '../../functions/bus/google-subscriber.ts';
+import { provision } from '../../functions/bus/provision.ts';
+import { matches } from '../../functions/cli/topic-pattern.ts';
+import { clock } from '../../functions/clock.ts';
+import type { HeronEvent } from '../../functions/events/event.ts';
+import type { Message } from '../../functions/events/message.ts';
+import { FirestoreStore } from '../../functions/store/firestore.ts';
+import { hasFirestore, hasPubSub, newProject } from '../emulators.ts';
+import { HERON, heron } from '../end-to-end/local.ts';
+import { event, logged, sized } from '../store/given.ts';
+
+describe('a pattern of topics', () => {
+  it.each([
+    ['end_user.*', 'end_user.processed', true],
+    ['end_user.*', 'end_users.processed', false],
+    ['*', 'x', true],
+    ['*.failed', 'pdf.failed', true],
+    ['pdf.failed', 'pdfxfailed', false],
+    ['a+b', 'aab', false],
+  ])('%s and %s: %j', (pattern, topic, expected) => {
+    expect(matches(pattern, topic)).toBe(expected);
+  });
+});
+
+describe.skipIf(!hasFirestore || !hasPubSub)('heron replay', { timeout: 60_000 }, () => {
+  let config: { projectId: string; databaseId: string; topicPrefix: string };
+  let env: NodeJS.ProcessEnv;
+
+  beforeEach(async () => {
+    config = { projectId: newProject(), databaseId: '(default)', topicPrefix: 'a-' };
+    const state = mkdtempSync(join(tmpdir(), 'state-'));
+    env = { ...process.env, GOOGLE_CLOUD_PROJECT: config.projectId, TOPIC_PREFIX: 'a-', XDG_STATE_HOME: state };
+    const topics = ['end_user.processed', 'pdf.failed', 'pdf.processed', 'unrouted', 'replay.reader', 'replay.other'];
+    const subscriptions = [
+      ...['end_user.processed', 'pdf.failed', 'unrouted'].map((topic) => ({ name: `reader.${topic}`, topic })),
+      { name: 'other.pdf.processed', topic: 'pdf.processed' },
+      ...['replay.reader', 'replay.other'].map((topic) => ({ name: topic, topic })),
+    ];
+    await provision(config, { topics, subscriptions });
+  });
+
+  const given = async (...events: readonly HeronEvent[]) => {
+    const store = new FirestoreStore(config, clock);
+    for (const each of events) await store.append([each]);
+    await store.close();
+  };
+  const waiting = async (subscription: string): Promise<readonly Message[]> => {
+    const subscriber = new GoogleSubscriber(config);
+    const all: Message[] = [];
+    for (let some = await subscriber.pull(subscription, 100); some.length > 0; ) {
+      all.push(...some.map(({ message }) => message));
+      await subscriber.acknowledge(
+        subscription,
+        some.map(({ ackId }) => ackId),
+      );
+      some = await subscriber.pull(subscription, 100);
+    }
+    await subscriber.close();
+    return all;
+  };
+  const run = async (...args: string[]) => {
+    const { code, stdout, stderr } = await heron(['replay', '--json', '--rate', '5000', ...args], env);
+    return { code, stderr, ...JSON.parse(stdout) };
+  };
+  const idsOf = (messages: readonly Message[]) => messages.map(({ attributes }) => attributes['ce-id']).sort();
+  const ids = (events: readonly HeronEvent[]) => events.map(({ event_id }) => event_id).sort();
+
+  const subscribed = [
+    event({ topic: 'end_user.processed', heron_id: 'eus_a', created: '2026-08-01T00:00:00Z' }),
+    event({ topic: 'end_user.processed', heron_id: 'eus_b', created: '2026-08-02T00:00:00Z' }),
+    sized(100_000, { topic: 'pdf.failed', heron_id: 'eus_a', created: '2026-08-03T00:00:00Z' }),
+    logged('not JSON'),
+    event({ topic: 'new.topic', heron_id: 'eus_a', created: '2026-08-04T00:00:00Z' }),
+  ];
+  const others = [event({ topic: 'pdf.processed', heron_id: 'eus_a', created: '2026-08-02T00:00:00Z' })];
+
+  it('sends what the subscriber subscribes to, marked, to it alone, byte for byte', async () => {
+    await given(...subscribed, ...others);
+    const dry = await run('--to', 'reader', '--dry-run');
+    expect(dry).toMatchObject({ code: 0, events: subscribed.length, dry_run: true, replay_id: null });
+    expect(await waiting('replay.reader')).toEqual([]);
+
+    const done = await run('--to', 'reader');
+    expect(done).toMatchObject({ code: 0, events: subscribed.length, failed: 0, resumed: false, subscriber: 'reader' });
+    const messages = await waiting('replay.reader');
+    expect(idsOf(messages)).toEqual(ids(subscribed));
+    expect(new Set(messages.map(({ attributes }) => attributes['ce-replayid']))).toEqual(new Set([done.replay_id]));
+    const bodies = messages.map(({ data }) => Buffer.from(data).toString('base64')).sort();
+    expect(bodies).toEqual(subscribed.map(({ body }) => Buffer.from(body).toString('base64')).sort());
+    for (const name of ['replay.other', 'reader.end_user.processed', 'reader.unrouted', 'other.pdf.processed'])
+      expect(await waiting(name)).toEqual([]);
+  });
+
+  it('takes only what is asked for', async () => {
+    await given(...subscribed, ...others);
+    const [first, second] = subscribed as [HeronEvent, HeronEvent];
+    const only = async (...args: string[]) => {
+      await run('--to', 'reader', ...args);
+      return idsOf(await waiting('replay.reader'));
+    };
+    expect(await only('--topic', 'pdf.*', '--end-user', 'eus_a')).toEqual(
+      ids([subscribed[2] as HeronEvent, ...others]),
+    );
+    expect(await only('--topic', 'end_user.*', '--from', '2026-08-02T00:00:00Z')).toEqual(ids([second]));
+    expect(await only('--until', '2026-08-02T00:00:00Z', '--topic', 'end_user.processed')).toEqual(ids([first]));
+  });
+
+  it('killed twice and run again, has sent all of them under one mark, and counts each once', async () => {
+    const all = Array.from({ length: 350 }, (_, n) =>
+      event({ topic: 'end_user.processed', heron_id: `eus_${n % 7}`, n }),
+    );
+    const store = new FirestoreStore(config, clock);
+    await Promise.all(Array.from({ length: 7 }, (_, k) => store.append(all.filter((_, n) => n % 7 === k))));
+    await store.close();
+    const folder = join(String(env.XDG_STATE_HOME), 'heron');
+    const saved = () => readdirSync(folder).filter((name) => name.endsWith('.json'));
+    const progress = () =>
+      safely(saved)
+        .map((name) => readFileSync(join(folder, name), 'utf8'))
+        .join();
+    /** Killed as soon as it has come further. */
+    const cut = async () => {
+      const before = progress();
+      const child = spawn(process.execPath, [HERON, 'replay', '--to', 'reader', '--rate', '150'], { env });
+      let seen = '';
+      child.stderr.on('data', (chunk) => {
+        seen += chunk;
+      });
+      while (progress() === before) await new Promise((resolve) => setTimeout(resolve, 10));
+      child.kill('SIGKILL');
+      await once(child, 'close');
+      return seen;
+    };
+    await cut();
+    expect(await cut()).toMatch(/Going on with the replay begun at .*: \d+ events so far/);
+    const done = await run('--to', 'reader');
+    expect(done).toMatchObject({ code: 0, events: 350, resumed: true });
+    const messages = await waiting('replay.reader');
+    expect([...new Set(idsOf(messages))]).toEqual(ids(all));
+    expect(new Set(messages.map(({ attributes }) => attributes['ce-replayid']))).toEqual(new Set([done.replay_id]));
+    expect(saved()).toEqual([]);
+  });
+
+  it.each([
+    [['--to', 'nobody'], 1, /has no subscription a-replay\.nobody/],
+    [['--to', 'reader', '--topic', 'nothing.*'], 2, /No topic is nothing/],
+    [['--to', 'reader', '--end-user', 'acme'], 2, /is not a heron_id/],
+  ])('that cannot be is told in a line: %j', async (args, code, message) => {
+    const { code: exit, stderr } = await heron(['replay', '--quiet', ...args], env);
+    expect(exit).toBe(code);
+    expect(stderr).toMatch(message);
+  });
+});
+
+function safely<T>(list: () => readonly T[]): readonly T[] {
+  try {
+    return list();
+  } catch {
+    return [];
+  }
+}
