@@ -60,6 +60,7 @@ describe('the rooms', () => {
       parser: 'swc',
       tsPreCompilationDeps: true,
       doNotFollow: { path: 'node_modules' },
+      enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'node', 'types'] },
       exclude: { path: '^functions/query/page/' }, // the browser's: it is served, not imported
     });
     found = output as ICruiseResult;
