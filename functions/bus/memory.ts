@@ -3,10 +3,10 @@ import type { Message } from '../events/message.ts';
 import { CODE } from '../grpc.ts';
 import type { Instant } from '../heron/instant.ts';
 import { fitsPubSub, type Publisher, type Pulled, Refused, type Subscriber } from './bus.ts';
-import { DELIVERY, type SubscriptionPlan, type Topology } from './topology.ts';
+import { DELIVERY, type PushPlan, type SubscriptionPlan, type Topology } from './topology.ts';
 
 export type MemoryBusOptions = {
-  /** Sends a push request's body to an endpoint and tells the HTTP status of the answer; a rejection is a refusal. */
+  /** Sends a push request to an endpoint and tells the HTTP status of the answer; a rejection is a refusal. */
   readonly push?: (endpoint: string, body: string, signal: AbortSignal) => Promise<number>;
   readonly delivery?: typeof DELIVERY;
   /** How many of the messages that were acknowledged are delivered once more, 0 to 1. */
@@ -144,7 +144,7 @@ export class MemoryBus implements Publisher, Subscriber {
   async #pushEntry(subscription: Subscription, push: SubscriptionPlan['push'], entry: Entry): Promise<void> {
     if (push === undefined) return;
     entry.attempts++;
-    const accepted = await this.#offer(push.endpoint, subscription.plan.name, entry);
+    const accepted = await this.#offer(push, subscription.plan.name, entry);
     subscription.pushing--;
     if (this.#closing.signal.aborted) return;
     const spent = !accepted && entry.attempts >= this.#delivery.max_delivery_attempts;
@@ -167,7 +167,7 @@ export class MemoryBus implements Publisher, Subscriber {
     subscription.backingOff.add(timer);
   }
 
-  async #offer(endpoint: string, subscription: string, entry: Entry): Promise<boolean> {
+  async #offer({ endpoint, unwrapped }: PushPlan, subscription: string, entry: Entry): Promise<boolean> {
     const { messageId, publishTime, message } = entry;
     const data = Buffer.from(message.data).toString('base64');
     const body = JSON.stringify({
@@ -175,8 +175,12 @@ export class MemoryBus implements Publisher, Subscriber {
       subscription,
     });
     const deadline = AbortSignal.timeout(this.#delivery.ack_deadline_seconds * 1000);
+    const signal = AbortSignal.any([deadline, this.#closing.signal]);
     try {
-      return ACCEPTED.has(await this.#push(endpoint, body, AbortSignal.any([deadline, this.#closing.signal])));
+      const pushing = unwrapped
+        ? post(endpoint, message.data, unwrappedHeaders(entry, subscription), signal)
+        : this.#push(endpoint, body, signal);
+      return ACCEPTED.has(await pushing);
     } catch {
       return false;
     }
@@ -216,8 +220,27 @@ function flawOf(message: Message): string | null {
 }
 
 async function pushOverHttp(endpoint: string, body: string, signal: AbortSignal): Promise<number> {
-  const headers = { 'Content-Type': 'application/json' };
-  const response = await fetch(endpoint, { method: 'POST', body, headers, signal });
+  return post(endpoint, body, { 'Content-Type': 'application/json' }, signal);
+}
+
+/** Source: https://cloud.google.com/pubsub/docs/payload-unwrapping#http_headers */
+function unwrappedHeaders({ message, messageId, publishTime }: Entry, subscription: string) {
+  return {
+    ...message.attributes,
+    'x-goog-pubsub-message-id': messageId,
+    'x-goog-pubsub-publish-time': publishTime,
+    'x-goog-pubsub-subscription-name': subscription,
+  };
+}
+
+async function post(
+  endpoint: string,
+  body: string | Uint8Array,
+  headers: Readonly<Record<string, string>>,
+  signal: AbortSignal,
+): Promise<number> {
+  const content = typeof body === 'string' ? body : Buffer.from(body);
+  const response = await fetch(endpoint, { method: 'POST', body: content, headers, signal });
   await response.arrayBuffer();
   return response.status;
 }

@@ -1,7 +1,7 @@
 import { PubSub } from '@google-cloud/pubsub';
 import type { BusConfig } from '../config.ts';
 import { CODE, codeOf } from '../grpc.ts';
-import { DELIVERY, type SubscriptionPlan, type Topology } from './topology.ts';
+import { DELIVERY, type PushPlan, type SubscriptionPlan, type Topology } from './topology.ts';
 
 /**
  * Makes a topology's topics and subscriptions, for the emulator: in production Terraform does. Those that exist are
@@ -18,7 +18,7 @@ export async function provision(
       ackDeadlineSeconds: delivery.ack_deadline_seconds,
       expirationPolicy: { ttl: null },
       ...(push && {
-        pushConfig: { pushEndpoint: push.endpoint },
+        pushConfig: pushConfigOf(push),
         deadLetterPolicy: {
           deadLetterTopic: `projects/${projectId}/topics/${topicPrefix}${push.deadLetterTopic}`,
           maxDeliveryAttempts: delivery.max_delivery_attempts,
@@ -31,8 +31,7 @@ export async function provision(
     };
     const source = pubsub.topic(`${topicPrefix}${topic}`);
     const made = await unlessExists(source.createSubscription(`${topicPrefix}${name}`, options));
-    if (!made && push)
-      await pubsub.subscription(`${topicPrefix}${name}`).modifyPushConfig({ pushEndpoint: push.endpoint });
+    if (!made && push) await pubsub.subscription(`${topicPrefix}${name}`).modifyPushConfig(pushConfigOf(push));
   };
   try {
     await Promise.all(topics.map((topic) => unlessExists(pubsub.createTopic(`${topicPrefix}${topic}`))));
@@ -40,6 +39,10 @@ export async function provision(
   } finally {
     await pubsub.close();
   }
+}
+
+function pushConfigOf({ endpoint, unwrapped }: PushPlan) {
+  return { pushEndpoint: endpoint, ...(unwrapped && { noWrapper: { writeMetadata: true } }) };
 }
 
 /** Whether it was made just now. */

@@ -23,15 +23,25 @@ export type SubscriptionPlan = {
   readonly name: string;
   readonly topic: string;
   /** Absent for the dead letters' subscription, which people pull from. */
-  readonly push?: { readonly endpoint: string; readonly deadLetterTopic: string };
+  readonly push?: PushPlan;
 };
 
-/** What Terraform provisions for a subscriber of every topic, as data; names without prefix. */
-export function topology(subscriber: string, endpoint: string): Topology {
-  const sources = [...HERON_TOPICS, UNROUTED];
+export type PushPlan = {
+  readonly endpoint: string;
+  readonly deadLetterTopic: string;
+  /** The body as it is, and the attributes as headers: a CloudEvent over HTTP. */
+  readonly unwrapped?: true;
+};
+
+/** What Terraform provisions for a subscriber, of every topic unless some are named, as data; names without prefix. */
+export function topology(
+  subscriber: string,
+  endpoint: string,
+  { sources = [...HERON_TOPICS, UNROUTED], ...how }: { sources?: readonly string[]; unwrapped?: true } = {},
+): Topology {
   const deadLetters = deadLetterTopic(subscriber);
   const replay = replayTopic(subscriber);
-  const push = { endpoint, deadLetterTopic: deadLetters };
+  const push = { endpoint, deadLetterTopic: deadLetters, ...how };
   return {
     topics: [...sources, deadLetters, replay],
     subscriptions: [

@@ -1,6 +1,10 @@
 import { InvalidArgumentError } from 'commander';
+import { UNROUTED } from '../bus/topology.ts';
 import { parseInstant } from '../heron/instant.ts';
+import { HERON_TOPICS } from '../heron/topics.ts';
+import type { LocalSubscriber } from '../local/running.ts';
 import { isLoopback } from './query-api.ts';
+import { matches } from './topic-pattern.ts';
 
 export function positive(text: string): number {
   const number = Number(text);
@@ -40,4 +44,25 @@ export function httpUrl(text: string): string {
     if (url.protocol === 'http:' || url.protocol === 'https:') return url.href;
   }
   throw new InvalidArgumentError('Give an address such as http://localhost:8081/ or https://query-….run.app.');
+}
+
+/** As in Terraform's variable `subscribers`. */
+const TAKEN = ['dead-letter', 'projector', 'replay', 'unrouted'];
+
+/** NAME=URL, and of which topics; without any, of all that Heron documents. */
+export function subscriber(text: string, others: readonly LocalSubscriber[]): readonly LocalSubscriber[] {
+  const [, name = '', rest = ''] = /^([a-z][a-z0-9-]{0,14}[a-z0-9])=(.+)$/.exec(text) ?? [];
+  const [address = '', ...patterns] = rest.split(',');
+  if (name === '') throw new InvalidArgumentError('Give it as mailer=http://localhost:3000,end_user.*');
+  if (TAKEN.includes(name) || others.some((other) => other.name === name))
+    throw new InvalidArgumentError(`The name ${name} is taken.`);
+  const nothing = patterns.find((pattern) => ![...HERON_TOPICS, UNROUTED].some((topic) => matches(pattern, topic)));
+  if (nothing !== undefined) throw new InvalidArgumentError(`No topic is ${nothing}.`);
+  // As in Terraform, * is every topic of Heron's.
+  const isChosen = (topic: string) => patterns.some((pattern) => matches(pattern, topic));
+  const topics = HERON_TOPICS.filter((topic) => patterns.length === 0 || isChosen(topic));
+  return [
+    ...others,
+    { name, url: httpUrl(address), topics: patterns.includes(UNROUTED) ? [...topics, UNROUTED] : topics },
+  ];
 }

@@ -2,14 +2,18 @@ import { createServer } from 'node:net';
 import { busConfig, type Env, secretSource, storeConfig } from '../config.ts';
 import { sign } from '../heron/signature.ts';
 import { run } from '../local/run.ts';
-import { NotStarted, type RunOptions } from '../local/running.ts';
+import { type LocalSubscriber, NotStarted, type RunOptions } from '../local/running.ts';
 import { CommandFailed } from './failure.ts';
 import { harmless, inLine, note, print, printJson, styled, visible } from './output.ts';
 
-export type DevOptions = { readonly port: number; readonly json: boolean };
+export type DevOptions = {
+  readonly port: number;
+  readonly subscriber: readonly LocalSubscriber[];
+  readonly json: boolean;
+};
 
 /** Runs it all on this machine until it is interrupted. */
-export async function dev({ port, json }: DevOptions, environment: Env): Promise<number> {
+export async function dev({ port, subscriber: subscribers, json }: DevOptions, environment: Env): Promise<number> {
   const env: Env = {
     ...environment,
     GOOGLE_CLOUD_PROJECT: environment.GOOGLE_CLOUD_PROJECT || 'heron-local',
@@ -32,6 +36,7 @@ export async function dev({ port, json }: DevOptions, environment: Env): Promise
     env,
     webhookPort,
     queryPort,
+    subscribers,
     onLog: json ? (line) => print(harmless(line)) : (line) => print(readable(line)),
     onNote: note,
   };
@@ -42,8 +47,8 @@ export async function dev({ port, json }: DevOptions, environment: Env): Promise
 
   const webhook = `http://localhost:${webhookPort}/`;
   const queryApi = `http://localhost:${queryPort}/`;
-  if (json) printJson({ webhook, query: queryApi, backing: running.backing });
-  else print(welcome(webhook, queryApi, running.backing, secret));
+  if (json) printJson({ webhook, query: queryApi, backing: running.backing, subscribers });
+  else print(welcome(webhook, queryApi, running.backing, secret, subscribers));
 
   const failure = await Promise.race([stopping, running.failed]);
   await running.stop();
@@ -65,13 +70,20 @@ async function isFree(port: number): Promise<boolean> {
   });
 }
 
-function welcome(webhook: string, queryApi: string, backing: string, secret: string): string {
+function welcome(
+  webhook: string,
+  queryApi: string,
+  backing: string,
+  secret: string,
+  subscribers: readonly LocalSubscriber[],
+): string {
   const body =
     '{"topic": "end_user.processed", "created": "2021-05-20T09:23:53+00:00", "data": {"heron_id": "eus_Eqio3Y4dhyNiMphrXwG58p", "end_user_id": "myenduser", "status": "processed"}, "meta": null}';
   return [
     '',
     `${styled('bold', 'Webhook')}  ${webhook}`,
     `${styled('bold', 'Query')}    ${queryApi}`,
+    ...subscribers.map(({ name, url, topics }) => `${styled('bold', name)}  ${url}  ${topicsOf(topics)}`),
     `${styled('dim', backing)}`,
     '',
     'Send a signed webhook, and ask where its end user stands:',
@@ -82,6 +94,10 @@ function welcome(webhook: string, queryApi: string, backing: string, secret: str
     'More webhooks: npx heron send end_user.failed --end-user anyone. Ctrl-C stops everything.',
     '',
   ].join('\n');
+}
+
+function topicsOf(topics: readonly string[]): string {
+  return topics.length > 3 ? `${topics.length} topics` : topics.join(', ');
 }
 
 /** A log line for people: the time, the function, what happened to what. */

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from 'commander';
 import manifest from '../../package.json' with { type: 'json' };
-import { duration, httpUrl, instant, port, positive } from './arguments.ts';
+import { duration, httpUrl, instant, port, positive, subscriber } from './arguments.ts';
 import { exitCodeOf, failureOf } from './failure.ts';
 import { beQuiet, complain, inLine, printJson, styled } from './output.ts';
 
@@ -45,6 +45,12 @@ function ofQuery(nameAndArguments: string, description: string): Command {
 
 command(program, 'dev', "run everything on this machine, with Google's emulators where they are, else in memory")
   .option('--port <n>', 'the port of the webhook; the query API has the next', port, 8080)
+  .option(
+    '--subscriber <name=url[,pattern…]>',
+    'a service under development, told of its topics as in production (repeatable)',
+    subscriber,
+    [],
+  )
   .action(async (options) => finish((await import('./dev.ts')).dev(options, process.env)));
 
 command(program, 'send', 'sign and post a made-up webhook as Heron would')

@@ -1,5 +1,4 @@
 import { MemoryBus } from '../bus/memory.ts';
-import { topology } from '../bus/topology.ts';
 import { clock, stopwatch } from '../clock.ts';
 import { projectId, secretSource } from '../config.ts';
 import { ingest } from '../ingest/ingest.ts';
@@ -9,10 +8,10 @@ import { PROJECTOR, projector } from '../projector/projector.ts';
 import { query } from '../query/query.ts';
 import { MemoryStore } from '../store/memory.ts';
 import { forLocalHosts, serveLocally } from './loopback.ts';
-import type { Running, RunOptions } from './running.ts';
+import { type Running, type RunOptions, topologies } from './running.ts';
 
 /** All functions in this process, each on a server of its own, over the in-memory twins. */
-export async function runInMemory({ env, webhookPort, queryPort, onLog }: RunOptions): Promise<Running> {
+export async function runInMemory({ env, webhookPort, queryPort, subscribers, onLog }: RunOptions): Promise<Running> {
   const project = projectId(env);
   const log = (name: string) => cloudLog(name, (line) => onLog(line.trimEnd()));
   const publisher = new MemoryBus();
@@ -28,7 +27,7 @@ export async function runInMemory({ env, webhookPort, queryPort, onLog }: RunOpt
     serveLocally(forLocalHosts(pushed), log(PROJECTOR), 0),
   ]);
   const servers = served.flatMap((each) => each.servers);
-  publisher.provision(topology(PROJECTOR, `http://127.0.0.1:${served[2].port}/`));
+  for (const each of topologies(served[2].port, subscribers)) publisher.provision(each);
 
   return {
     backing: 'Pub/Sub and Firestore in memory: all of it is gone when this stops.',

@@ -5,7 +5,6 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { provision } from '../bus/provision.ts';
-import { topology } from '../bus/topology.ts';
 import { clock } from '../clock.ts';
 import { busConfig } from '../config.ts';
 import { eventOf } from '../events/event.ts';
@@ -13,7 +12,7 @@ import { sampleWebhook } from '../heron/sample.ts';
 import { PROJECTOR } from '../projector/projector.ts';
 import { FirestoreStore } from '../store/firestore.ts';
 import { answers, EMULATOR_VARIABLE, type Emulator, type EmulatorName, freePort, startEmulator } from './emulators.ts';
-import { NotStarted, type Running, type RunOptions } from './running.ts';
+import { NotStarted, type Running, type RunOptions, topologies } from './running.ts';
 
 const SERVE = join(import.meta.dirname, 'serve.ts');
 
@@ -28,7 +27,7 @@ const DRAIN_MS = 9_000;
  */
 export async function runProcesses(
   emulators: Readonly<Record<EmulatorName, Emulator>>,
-  { env, webhookPort, queryPort, onLog, onNote }: RunOptions,
+  { env, webhookPort, queryPort, subscribers, onLog, onNote }: RunOptions,
   stopping: Promise<undefined>,
 ): Promise<Running | null> {
   const functions: ChildProcess[] = [];
@@ -111,7 +110,7 @@ export async function runProcesses(
     };
     await Promise.all([
       warmUp(() => stopped, onNote),
-      provision(busConfig(env), topology(PROJECTOR, `http://127.0.0.1:${projectorPort}/`)),
+      ...topologies(projectorPort, subscribers).map((each) => provision(busConfig(env), each)),
       launch('ingest', webhookPort),
       launch('query', queryPort),
       launch(PROJECTOR, projectorPort),

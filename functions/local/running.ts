@@ -1,4 +1,6 @@
+import { type Topology, topology } from '../bus/topology.ts';
 import type { Env } from '../config.ts';
+import { PROJECTOR } from '../projector/projector.ts';
 
 /** Everything that runs on this machine, by either way of running it. */
 export type Running = {
@@ -9,10 +11,18 @@ export type Running = {
   readonly failed: Promise<string>;
 };
 
+export type LocalSubscriber = {
+  readonly name: string;
+  readonly url: string;
+  readonly topics: readonly string[];
+};
+
 export type RunOptions = {
   readonly env: Env;
   readonly webhookPort: number;
   readonly queryPort: number;
+  /** Services under development beside the projector, each told of its events as in production. */
+  readonly subscribers: readonly LocalSubscriber[];
   /** A line of a function's log. */
   readonly onLog: (line: string) => void;
   /** Something a person should know meanwhile. */
@@ -22,4 +32,12 @@ export type RunOptions = {
 /** It cannot run here: `message` says why and what to do. */
 export class NotStarted extends Error {
   override readonly name = 'NotStarted';
+}
+
+/** As Terraform makes them: the projector takes all, others what they subscribe to, unwrapped. */
+export function topologies(projectorPort: number, subscribers: readonly LocalSubscriber[]): readonly Topology[] {
+  return [
+    topology(PROJECTOR, `http://127.0.0.1:${projectorPort}/`),
+    ...subscribers.map(({ name, url, topics }) => topology(name, url, { sources: topics, unwrapped: true })),
+  ];
 }

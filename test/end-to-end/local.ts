@@ -24,8 +24,8 @@ export type Local = {
 };
 
 /** `heron dev`, as npm start runs it. */
-export async function startLocal(env: Env): Promise<Local> {
-  const child = run(['dev', '--json', '--port', String(await twoPorts())], env);
+export async function startLocal(env: Env, more: readonly string[] = []): Promise<Local> {
+  const child = run(['dev', '--json', '--port', String(await twoPorts()), ...more], env);
   const lines: string[] = [];
   for (const stream of [child.stdout, child.stderr])
     if (stream) createInterface({ input: stream }).on('line', (line) => lines.push(line));

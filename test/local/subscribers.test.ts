@@ -1,0 +1,74 @@
+import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { afterEach, describe, expect, it } from 'vitest';
+import { eventId } from '../../functions/events/event.ts';
+import { hasFirestore, hasPubSub, newProject } from '../emulators.ts';
+import { heron, startLocal, withoutEmulators } from '../end-to-end/local.ts';
+
+type Pushed = { readonly headers: IncomingHttpHeaders; readonly body: Buffer };
+
+const open: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const close of open.splice(0).reverse()) await close();
+});
+
+/** A service under development. */
+async function service(status: number): Promise<{ url: string; pushed: Pushed[] }> {
+  const pushed: Pushed[] = [];
+  const server: Server = createServer(async (request, response) => {
+    const chunks: Buffer[] = [];
+    for await (const chunk of request) chunks.push(chunk);
+    pushed.push({ headers: request.headers, body: Buffer.concat(chunks) });
+    response.writeHead(status).end();
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  open.push(() => server.close());
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/events`, pushed };
+}
+
+describe.each([
+  ['in memory', true, withoutEmulators()],
+  ['over the emulators', hasFirestore && hasPubSub, process.env],
+])('heron dev --subscriber %s', (_, isHere, env) => {
+  it.skipIf(!isHere)(
+    'tells each service of its topics as a CloudEvent, and none waits for one that refuses',
+    async () => {
+      const [good, bad] = [await service(204), await service(500)];
+      const args = ['--subscriber', `good=${good.url},end_user.*`, '--subscriber', `bad=${bad.url}`];
+      const local = await startLocal({ ...env, GOOGLE_CLOUD_PROJECT: newProject(), HERON_SHARED_SECRET: 's' }, args);
+      open.push(() => local.interrupt());
+      const send = (topic: string) => heron(['send', topic, '--url', local.webhook, '--secret', 's']);
+      for (const topic of ['pdf.processed', 'end_user.processed', 'end_user.failed'])
+        expect((await send(topic)).code).toBe(0);
+      const topics = ({ pushed }: { pushed: Pushed[] }) => new Set(pushed.map(({ headers }) => headers['ce-type']));
+      await expect
+        .poll(() => topics(good), { timeout: 20_000 })
+        .toEqual(new Set(['end_user.processed', 'end_user.failed']));
+      await expect.poll(() => topics(bad).size, { timeout: 20_000 }).toBe(3);
+      for (const { headers, body } of good.pushed) {
+        expect(headers).toMatchObject({
+          'ce-specversion': '1.0',
+          'ce-id': eventId(body),
+          'content-type': 'application/json',
+          'x-goog-pubsub-message-id': expect.any(String),
+        });
+        expect(JSON.parse(body.toString()).topic).toBe(headers['ce-type']);
+      }
+    },
+    60_000,
+  );
+});
+
+describe('heron dev --subscriber', () => {
+  it.each([
+    [['mailer'], /Give it as mailer=/],
+    [['projector=http://localhost:1'], /The name projector is taken/],
+    [['mailer=http://localhost:1,nothing.*'], /No topic is nothing/],
+    [['mailer=ftp://x'], /Give an address/],
+    [['mailer=localhost:1', '--subscriber', 'mailer=localhost:2'], /The name mailer is taken/],
+  ])('misused as %j exits with 2', async (args, message) => {
+    const { code, stderr } = await heron(['dev', '--subscriber', ...args]);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(message);
+  });
+});
