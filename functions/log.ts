@@ -44,15 +44,33 @@ export function cloudLog(name: string, write: (line: string) => void = (line) =>
   };
 }
 
+type Headers = Readonly<Record<string, string | string[] | undefined>>;
+
 /** The trace that a request belongs to, from W3C's or Google's header, or undefined where it names none. */
-export function traceOf(
-  headers: Readonly<Record<string, string | string[] | undefined>>,
-  projectId: string,
-): string | undefined {
-  const w3c = /^[0-9a-f]{2}-([0-9a-f]{32})-/.exec(String(headers.traceparent ?? ''));
-  const google = /^([0-9a-f]{32})(?:\/|$)/i.exec(String(headers['x-cloud-trace-context'] ?? ''));
-  const id = w3c?.[1] ?? google?.[1]?.toLowerCase();
+export function traceOf(headers: Headers, projectId: string): string | undefined {
+  const id = contextOf(headers)?.id;
   return id === undefined ? undefined : `projects/${projectId}/traces/${id}`;
+}
+
+/** The same as W3C's `traceparent`, to be handed on; undefined where the headers do not name the caller's span. */
+export function traceparentOf(headers: Headers): string | undefined {
+  const { id, span, flags } = contextOf(headers) ?? {};
+  return id === undefined || span === undefined || [id, span].some((part) => /^0+$/.test(part))
+    ? undefined
+    : `00-${id}-${span}-${flags}`;
+}
+
+function contextOf(headers: Headers): { id: string; span: string | undefined; flags: string } | null {
+  const w3c = /^[0-9a-f]{2}-([0-9a-f]{32})-(?:([0-9a-f]{16})-([0-9a-f]{2}))?/.exec(String(headers.traceparent ?? ''));
+  if (w3c !== null) return { id: w3c[1] ?? '', span: w3c[2], flags: w3c[3] ?? '00' };
+  // Its span is a decimal number.
+  const google = /^([0-9a-f]{32})(?:\/(\d{1,20})(?:;o=([01]))?)?(?=$|\/|;)/i.exec(
+    String(headers['x-cloud-trace-context'] ?? ''),
+  );
+  if (google === null) return null;
+  const span =
+    google[2] === undefined ? undefined : BigInt.asUintN(64, BigInt(google[2])).toString(16).padStart(16, '0');
+  return { id: (google[1] ?? '').toLowerCase(), span, flags: google[3] === '1' ? '01' : '00' };
 }
 
 /**

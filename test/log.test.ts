@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { cloudLog, describe, traceOf } from '../functions/log.ts';
+import { cloudLog, describe, traceOf, traceparentOf } from '../functions/log.ts';
 
 const ID = '105445aa7843bc8bf206b12000100000';
 
@@ -34,6 +34,19 @@ test.each([
   [{}, undefined],
 ])('the trace of %j is %s', (headers, trace) => {
   expect(traceOf(headers, 'p')).toBe(trace);
+});
+
+test.each([
+  [{ traceparent: `00-${ID}-00f067aa0ba902b7-01` }, `00-${ID}-00f067aa0ba902b7-01`],
+  [{ 'x-cloud-trace-context': `${ID}/67667974448284343;o=1` }, `00-${ID}-00f067aa0ba902b7-01`],
+  [{ 'x-cloud-trace-context': `${ID}/1` }, `00-${ID}-0000000000000001-00`],
+  [{ 'x-cloud-trace-context': ID }, undefined],
+  [{ traceparent: `00-${ID}-` }, undefined],
+  [{ traceparent: `00-${ID}-0000000000000000-01` }, undefined],
+  [{ traceparent: 'nonsense' }, undefined],
+  [{}, undefined],
+])('what is handed on of %j is %s', (headers, traceparent) => {
+  expect(traceparentOf(headers)).toBe(traceparent);
 });
 
 test.each([

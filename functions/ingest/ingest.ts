@@ -7,7 +7,7 @@ import { givenSignature, SIGNATURE_HEADER, Signing, signedBy } from '../heron/si
 import { answer, answerProblem, answerUnavailable } from '../http/answer.ts';
 import { type Body, readBody, readChunks } from '../http/body.ts';
 import type { Handler } from '../http/server.ts';
-import { describe, type Log, type LogFields, type Severity, traceOf } from '../log.ts';
+import { describe, type Log, type LogFields, type Severity, traceOf, traceparentOf } from '../log.ts';
 import { idsOf, publishEvent } from './publish.ts';
 import { MALFORMED, MISMATCH, NOT_POST, oversized, type Refusal, timedOut, tooLarge, UNSIGNED } from './refusals.ts';
 import type { Secrets } from './secrets.ts';
@@ -78,7 +78,7 @@ export function ingest({ publisher, secrets, log, clock, stopwatch, projectId }:
 
     const event = eventOf(bytes, received_at);
     const ids = { ...idsOf(event), secret: secret + 1 };
-    const message = toMessage(event);
+    const message = toMessage(event, { traceparent: traceparentOf(request.headers) });
     if (!fitsPubSub(message)) return refuse(tooLarge(bytes.byteLength, maxDataBytes(message.attributes)), ids);
 
     try {

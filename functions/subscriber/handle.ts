@@ -18,7 +18,6 @@ export type Answer =
 export type Handling = {
   readonly route: (delivery: Delivery) => Route;
   readonly deadLetter: SendDeadLetter | undefined;
-  readonly topicPrefix: string;
   readonly log: Log;
   /** What is left until the ack deadline. */
   readonly milliseconds: number;
@@ -31,7 +30,7 @@ const AGAIN = 'The event could not be handled now. Send it again.';
 /** Has a delivery handled. Never rejects, and answers before the ack deadline, whether or not the handler has ended. */
 export async function handle(
   delivery: Delivery,
-  { route, deadLetter, topicPrefix, log, milliseconds, over }: Handling,
+  { route, deadLetter, log, milliseconds, over }: Handling,
 ): Promise<Answer> {
   const begun = performance.now();
   const { received, attributes, messageId, subscription } = delivery;
@@ -85,8 +84,8 @@ export async function handle(
 
   const discard = async ({ message: reason, cause }: Discard): Promise<Answer | 'late'> => {
     const fields = { reason, ...(cause !== undefined && { error: describe(cause) }) };
-    const subscriber = subscriberOf(subscription, topicPrefix);
-    if (deadLetter === undefined || subscriber === undefined) {
+    const subscriber = subscriberOf(subscription);
+    if (deadLetter === undefined || subscription === undefined || subscriber === undefined) {
       const why =
         deadLetter === undefined
           ? 'nothing was given to dead-letter it with'
@@ -99,7 +98,7 @@ export async function handle(
     }
     try {
       const letter = {
-        topic: `${topicPrefix}dead-letter.${subscriber}`,
+        subscription,
         data: received.body,
         attributes: deadLetterAttributes(delivery, subscriber, reason),
         signal: deadline.signal,

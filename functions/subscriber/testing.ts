@@ -152,7 +152,6 @@ export async function deliver(
       deadLetter: async () => {
         discarded = true;
       },
-      topicPrefix: '',
       log,
       milliseconds: PATIENCE_MS,
       over: over.signal,
