@@ -44,8 +44,8 @@ const rules: IForbiddenRuleType[] = [
   },
   { name: 'what is imported is there', from: {}, to: { couldNotResolve: true } },
   {
-    name: 'functions need no dev dependency',
-    from: { path: '^functions/' },
+    name: 'functions need no dev dependency, but for what builds a package of them',
+    from: { path: '^functions/', pathNot: '^functions/subscriber/kit/' },
     to: { dependencyTypes: ['npm-dev'], dependencyTypesNot: ['type-only'] },
   },
 ];

@@ -1,7 +1,7 @@
-import { type Instant, microsecondsBetween } from '../heron/instant.ts';
+import type { Instant } from '../heron/instant.ts';
 import type { JsonText } from '../heron/json.ts';
 import { STATUSES, statusMeantBy } from '../heron/status.ts';
-import type { EndUserEvent } from './event.ts';
+import { type EndUserEvent, FAR_AHEAD_MICROSECONDS, microsecondsAhead } from './event.ts';
 
 /**
  * Where an end user stands: a function of the set of its events, whatever their order. {@link evolve} takes one event
@@ -65,14 +65,12 @@ type Values = Pick<EndUser, 'heron_id' | 'end_user_id' | 'status' | 'meta' | 'fi
   readonly last_topic: string | null;
 };
 
-const DAY_MICROSECONDS = 86_400_000_000;
-
 /**
  * The time at which an event counts: `created`, but where that is over a day ahead of its arrival, the arrival itself.
  * One wrong clock would pin an end user for ever.
  */
-export function placeInTime({ created, received_at }: Pick<EndUserEvent, 'created' | 'received_at'>): Instant {
-  return microsecondsBetween(received_at, created) > DAY_MICROSECONDS ? received_at : created;
+export function placeInTime(event: Pick<EndUserEvent, 'created' | 'received_at'>): Instant {
+  return microsecondsAhead(event) > FAR_AHEAD_MICROSECONDS ? event.received_at : event.created;
 }
 
 /**

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { Instant } from '../heron/instant.ts';
+import { type Instant, microsecondsBetween } from '../heron/instant.ts';
 import { parseWebhook, type Webhook } from '../heron/webhook.ts';
 
 /** A webhook that Heron signed, as a fact: its body, when it reached us, and what the body says. */
@@ -30,6 +30,14 @@ export function isEventId(text: string): boolean {
 export function concernsEndUser(event: HeronEvent): event is EndUserEvent {
   return event.heron_id !== null && event.created !== null;
 }
+
+/** How far `created` is ahead of the event's arrival, in microseconds; negative behind it, and 0 where it is no time. */
+export function microsecondsAhead({ created, received_at }: Pick<HeronEvent, 'created' | 'received_at'>): number {
+  return created === null ? 0 : microsecondsBetween(received_at, created);
+}
+
+/** From this on, strictly, an event counts as of its arrival. */
+export const FAR_AHEAD_MICROSECONDS = 86_400_000_000;
 
 /** What can never be processed, however often it comes: `message` says why, and quotes nothing of it. */
 export class Unprocessable extends Error {

@@ -6,15 +6,15 @@ import { isHeronId } from './webhook.ts';
 /**
  * A made-up webhook in the documented shape.
  * @param endUser a heron_id, or a customer's own id, for which a heron_id is made that is always the same.
- * @param created milliseconds since the epoch, and microseconds past them.
+ * @param created milliseconds since the epoch, and any number of microseconds past them: another one, another webhook.
  */
 export function sampleWebhook(topic: string, endUser: string, created: number, microseconds = 0): JsonObject {
   const heronId = isHeronId(endUser) ? endUser : `eus_${digest(endUser)}`;
   const ids = { end_user_id: isHeronId(endUser) ? `customer-${endUser.slice(4, 12)}` : endUser };
-  const micros = String(microseconds % 1000).padStart(3, '0');
+  const time = new Date(created + Math.floor(microseconds / 1000)).toISOString().slice(0, -1);
   return {
     topic,
-    created: `${new Date(created).toISOString().slice(0, -1)}${micros}`,
+    created: `${time}${String(microseconds % 1000).padStart(3, '0')}`,
     data: dataOf(topic, heronId, ids),
     meta: null,
   };

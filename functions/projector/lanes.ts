@@ -18,9 +18,13 @@ type Waiting = {
   readonly reject: (error: unknown) => void;
 };
 
+/** An event, and all who wait for it: it may have arrived several times. */
+type Arrival = readonly [event: EndUserEvent, waiting: Waiting[]];
+
 /**
  * A lane for each end user: its events are appended one transaction after another, and what has queued up meanwhile
  * shares the next one. In transactions of their own, 50 at once took 20 s and a fifth of them were aborted for good.
+ * Lanes know nothing of each other: what holds one up holds up no other.
  */
 export class Lanes {
   readonly #append: Append;
@@ -54,47 +58,65 @@ export class Lanes {
     while (lane.length > 0) {
       const batch = takeBatch(lane);
       try {
-        await this.#appendTogether(batch);
+        const poison = await this.#appendTogether(batch);
+        // One poisoned event must not take the others with it.
+        if (poison !== null) for (const [, waiting] of arrivals(batch)) await this.#appendAlone(waiting);
       } catch (error) {
         // The store is out of order, whatever the event: those behind would only wait for the same. All come again.
-        for (const waiting of [...batch, ...lane.splice(0)]) waiting.reject(error);
+        for (const { reject } of [...batch, ...lane.splice(0)]) reject(error);
       }
     }
     this.#lanes.delete(heronId);
   }
 
-  /** Settles all of the batch, unless it throws. */
-  async #appendTogether(batch: readonly Waiting[]): Promise<void> {
-    for (const { signal, reject } of batch) if (signal.aborted) reject(signal.reason);
-    const live = batch.filter(({ signal }) => !signal.aborted);
-    // The same event twice in one transaction would make it fail; its second arrival is a duplicate.
-    const arrivals = [...Map.groupBy(live, ({ event }) => event.event_id).values()];
-    const events = arrivals.flatMap(([first]) => (first === undefined ? [] : [first.event]));
-    if (events.length === 0) return;
+  async #appendAlone(waiting: readonly Waiting[]): Promise<void> {
+    const poison = await this.#appendTogether(waiting);
+    if (poison !== null) for (const { reject } of waiting) reject(poison);
+  }
+
+  /** Settles all, and resolves with null; where one is Unprocessable, none but those that left, and resolves with it. */
+  async #appendTogether(batch: readonly Waiting[]): Promise<Unprocessable | null> {
+    const together = arrivals(batch);
+    if (together.length === 0) return null;
     try {
-      const outcomes = await within(HUNG_MS, this.#append(events), () => {
+      const appended = this.#append(together.map(([event]) => event));
+      const outcomes = await within(HUNG_MS, appended, () => {
         throw new Error(`the transaction did not end within ${HUNG_MS} ms`);
       });
-      arrivals.forEach(([first, ...others], i) => {
-        const outcome = outcomes[i] as Appended;
-        first?.resolve(outcome);
-        for (const waiting of others) waiting.resolve(outcome === 'appended' ? 'duplicate' : outcome);
-      });
+      for (const [i, outcome] of outcomes.entries()) tell(together[i]?.[1] ?? [], outcome);
+      return null;
     } catch (error) {
-      if (!(error instanceof Unprocessable)) throw error;
-      // One poisoned event must not take the others with it.
-      if (events.length > 1) for (const waiting of arrivals) await this.#appendTogether(waiting);
-      else for (const { reject } of live) reject(error);
+      if (error instanceof Unprocessable) return error;
+      throw error;
     }
   }
 }
 
 /** Takes the first of those that wait, and as many more as may share its transaction. */
 function takeBatch(lane: Waiting[]): readonly Waiting[] {
-  let bytes = 0;
-  const end = lane.findIndex(({ event }, i) => {
+  let [count, bytes] = [0, 0];
+  for (const { event } of lane) {
     bytes += event.body.byteLength;
-    return i === MAX_BATCH || (i > 0 && bytes > MAX_BATCH_BYTES);
-  });
-  return lane.splice(0, end === -1 ? lane.length : end);
+    if (count === MAX_BATCH || (count > 0 && bytes > MAX_BATCH_BYTES)) break;
+    count++;
+  }
+  return lane.splice(0, count);
+}
+
+/** Those for which somebody still waits, each event once: the same twice in one transaction would make it fail. */
+function arrivals(batch: readonly Waiting[]): readonly Arrival[] {
+  const byId = new Map<string, Arrival>();
+  for (const waiting of batch) {
+    const { event, signal, reject } = waiting;
+    const known = byId.get(event.event_id);
+    if (signal.aborted) reject(signal.reason);
+    else if (known === undefined) byId.set(event.event_id, [event, [waiting]]);
+    else known[1].push(waiting);
+  }
+  return [...byId.values()];
+}
+
+/** The second arrival of an event is a duplicate. */
+function tell(waiting: readonly Waiting[], outcome: Appended): void {
+  for (const [n, { resolve }] of waiting.entries()) resolve(n > 0 && outcome === 'appended' ? 'duplicate' : outcome);
 }

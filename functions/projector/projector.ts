@@ -4,7 +4,14 @@ import { toDeadLetter } from '../bus/dead-letter.ts';
 import { deadLetterTopic } from '../bus/topology.ts';
 import type { Stopwatch } from '../clock.ts';
 import { within } from '../deadline.ts';
-import { concernsEndUser, type HeronEvent, Unprocessable } from '../events/event.ts';
+import { NewerFold } from '../events/carry-over.ts';
+import {
+  concernsEndUser,
+  FAR_AHEAD_MICROSECONDS,
+  type HeronEvent,
+  microsecondsAhead,
+  Unprocessable,
+} from '../events/event.ts';
 import { fromMessage, type Pushed, parsePush } from '../events/message.ts';
 import { answer, answerProblem } from '../http/answer.ts';
 import { readBody } from '../http/body.ts';
@@ -84,7 +91,12 @@ export function projector({ publisher, store, log, stopwatch, projectId }: Proje
           abandoned.abort();
           throw new Error('not recorded in time');
         });
-        done('INFO', TOLD[outcome], 200, { ...ids, outcome: outcome === 'appended' ? 'recorded' : outcome });
+        const doubt = outcome === 'appended' ? doubtOf(event) : null;
+        done(doubt === null ? 'INFO' : 'WARNING', doubt === null ? TOLD[outcome] : `${TOLD[outcome]}: ${doubt}`, 200, {
+          ...ids,
+          ...(doubt === null ? {} : { reason: doubt }),
+          outcome: outcome === 'appended' ? 'recorded' : outcome,
+        });
       } catch (error) {
         if (!(error instanceof Unprocessable)) throw error;
         // The message as it came, or where it is none the request's body.
@@ -101,8 +113,21 @@ export function projector({ publisher, store, log, stopwatch, projectId }: Proje
       }
       answer(response, 200);
     } catch (error) {
-      done('WARNING', 'refused: Pub/Sub sends it again', 503, { ...ids, outcome: 'refused', error: describe(error) });
+      // A newer version is being rolled out, or this one was rolled back.
+      const cause = error instanceof NewerFold ? error.message : describe(error);
+      done('WARNING', 'refused: Pub/Sub sends it again', 503, { ...ids, outcome: 'refused', error: cause });
       answerProblem(response, 503, 'Service Unavailable', 'The event could not be recorded now. Send it again.');
     }
   };
+}
+
+/** A clock may differ by minutes; what is further ahead, somebody should look at. */
+const AHEAD_MICROSECONDS = 300_000_000;
+
+/** What is wrong with the time of an event that was recorded all the same. */
+function doubtOf(event: HeronEvent): string | null {
+  const ahead = microsecondsAhead(event);
+  if (ahead <= AHEAD_MICROSECONDS) return null;
+  const told = `created is ${Math.floor(ahead / 1_000_000)} s ahead of its arrival`;
+  return ahead > FAR_AHEAD_MICROSECONDS ? `${told}, which counts in its place` : told;
 }

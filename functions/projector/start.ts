@@ -1,15 +1,18 @@
-import { GooglePublisher } from '../bus/google.ts';
 import { clock, stopwatch } from '../clock.ts';
 import { busConfig, retentionDays, storeConfig } from '../config.ts';
 import type { Log } from '../log.ts';
 import { FirestoreStore } from '../store/firestore.ts';
+import { lazyPublisher } from './lazy-publisher.ts';
 import { projector } from './projector.ts';
 
 /** The projector as it runs in production. @throws ConfigError */
 export function start(env: NodeJS.ProcessEnv, log: Log) {
   const config = busConfig(env);
   const store = new FirestoreStore(storeConfig(env), clock, { retentionDays: retentionDays(env) });
-  const publisher = new GooglePublisher(config);
+  const publisher = lazyPublisher(async () => {
+    const { GooglePublisher } = await import('../bus/google.ts');
+    return new GooglePublisher(config);
+  });
   return {
     handler: projector({ publisher, store, log, stopwatch, projectId: config.projectId }),
     close: async () => {

@@ -2,8 +2,8 @@ import type { Delivery } from './message.ts';
 
 /** A message that its subscriber gave up, as it goes to its dead letters. */
 export type DeadLetter = {
-  /** The subscription that delivered it, `projects/P/subscriptions/S`: its name says whose dead letters they are. */
-  readonly subscription: string;
+  /** `dead-letter.NAME`, prefix and all: the subscription that delivered it says whose dead letters they are. */
+  readonly topic: string;
   readonly data: Uint8Array;
   /** Those that it came with, and the cause. */
   readonly attributes: Readonly<Record<string, string>>;
@@ -11,7 +11,7 @@ export type DeadLetter = {
   readonly signal: AbortSignal;
 };
 
-/** Publishes to `dead-letter.NAME`; resolves once Pub/Sub has it. {@link deadLetters} of `heron-events/pull` makes one. */
+/** Publishes a dead letter; resolves once Pub/Sub has it. {@link deadLetters} of `heron-events/pull` makes one. */
 export type SendDeadLetter = (letter: DeadLetter) => Promise<void>;
 
 /** Pub/Sub's limits. Source: https://cloud.google.com/pubsub/quotas#resource_limits */

@@ -18,6 +18,7 @@ export type Answer =
 export type Handling = {
   readonly route: (delivery: Delivery) => Route;
   readonly deadLetter: SendDeadLetter | undefined;
+  readonly topicPrefix: string;
   readonly log: Log;
   /** What is left until the ack deadline. */
   readonly milliseconds: number;
@@ -30,7 +31,7 @@ const AGAIN = 'The event could not be handled now. Send it again.';
 /** Has a delivery handled. Never rejects, and answers before the ack deadline, whether or not the handler has ended. */
 export async function handle(
   delivery: Delivery,
-  { route, deadLetter, log, milliseconds, over }: Handling,
+  { route, deadLetter, topicPrefix, log, milliseconds, over }: Handling,
 ): Promise<Answer> {
   const begun = performance.now();
   const { received, attributes, messageId, subscription } = delivery;
@@ -84,8 +85,8 @@ export async function handle(
 
   const discard = async ({ message: reason, cause }: Discard): Promise<Answer | 'late'> => {
     const fields = { reason, ...(cause !== undefined && { error: describe(cause) }) };
-    const subscriber = subscriberOf(subscription);
-    if (deadLetter === undefined || subscription === undefined || subscriber === undefined) {
+    const subscriber = subscriberOf(subscription, topicPrefix);
+    if (deadLetter === undefined || subscriber === undefined) {
       const why =
         deadLetter === undefined
           ? 'nothing was given to dead-letter it with'
@@ -98,7 +99,7 @@ export async function handle(
     }
     try {
       const letter = {
-        subscription,
+        topic: `${topicPrefix}dead-letter.${subscriber}`,
         data: received.body,
         attributes: deadLetterAttributes(delivery, subscriber, reason),
         signal: deadline.signal,

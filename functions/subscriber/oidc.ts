@@ -68,7 +68,7 @@ export function oidcCheck({ audience, account, fetch = globalThis.fetch, now = D
     } catch {
       return { kind: 'unknown', why: "Google's keys could not be read, so that no token can be checked." };
     }
-    if (key === undefined) return refused('The identity token is signed with a key that is not one of Google’s.');
+    if (key === undefined) return refused('The identity token is signed with a key that Google does not have.');
     const signed = new TextEncoder().encode(`${head}.${claims}`);
     const given = bytesOf(signature);
     if (given === undefined || !(await crypto.subtle.verify(ALGORITHM, key, given, signed)))

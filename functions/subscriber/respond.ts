@@ -9,6 +9,8 @@ import { type Subscriber, serve } from './subscriber.ts';
 export type HandlerOptions = {
   /** Takes what handlers discard. Without it Pub/Sub dead-letters it, after the subscription's attempts. */
   readonly deadLetter?: SendDeadLetter;
+  /** What stands before the names of topics and subscriptions, where Terraform's `prefix` says so. */
+  readonly topicPrefix?: string;
   /** The subscription's; 60 unless given, as Terraform's is. */
   readonly ackDeadlineSeconds?: number;
   /** Where IAM does not guard the service: only Pub/Sub, as that account, with a token for that audience. */
@@ -41,7 +43,7 @@ const USABLE = 0.9;
 /** Answers push requests for a subscriber, which is as it is from now on. Never rejects. */
 export function responder(
   subscriber: Subscriber,
-  { deadLetter, ackDeadlineSeconds = 60, oidc, log = defaultLog() }: HandlerOptions = {},
+  { deadLetter, topicPrefix = '', ackDeadlineSeconds = 60, oidc, log = defaultLog() }: HandlerOptions = {},
 ): (request: PushRequest) => Promise<PushResponse> {
   if (!(ackDeadlineSeconds >= 1 && ackDeadlineSeconds <= 600))
     throw new RangeError("ackDeadlineSeconds is a number from 1 to 600: the subscription's.");
@@ -69,7 +71,7 @@ export function responder(
         return refuse(413, 'Content Too Large', `The body is over ${MAX_PUSH_BYTES} bytes, which Pub/Sub never sends.`);
       const delivery = await readPush(request.header, request.headerNames, body);
       const milliseconds = Math.max(0, usable - (performance.now() - begun));
-      const answer = await handle(delivery, { route, deadLetter, log, milliseconds });
+      const answer = await handle(delivery, { route, deadLetter, topicPrefix, log, milliseconds });
       if (answer.kind === 'acknowledge') return { status: 204, headers: {}, body: null };
       const retryAfter = answer.seconds === undefined ? {} : { 'Retry-After': String(answer.seconds) };
       return problem(

@@ -152,6 +152,7 @@ export async function deliver(
       deadLetter: async () => {
         discarded = true;
       },
+      topicPrefix: '',
       log,
       milliseconds: PATIENCE_MS,
       over: over.signal,

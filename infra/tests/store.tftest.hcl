@@ -15,23 +15,27 @@ run "defaults" {
 
   assert {
     condition = { for index in google_firestore_index.query : join(" ", concat([index.collection], [for field in index.fields : "${field.field_path} ${field.order}"])) => index.database } == {
-      "end_users review_required ASCENDING last_event_at DESCENDING" = "(default)"
-      "end_users status ASCENDING last_event_at DESCENDING"          = "(default)"
-      "events heron_id ASCENDING created DESCENDING"                 = "(default)"
-      "events topic DESCENDING recorded_at DESCENDING"               = "(default)"
+      "end_users failing ASCENDING changed_at DESCENDING"         = "(default)"
+      "end_users review_required ASCENDING changed_at DESCENDING" = "(default)"
+      "end_users status ASCENDING changed_at DESCENDING"          = "(default)"
+      "events heron_id ASCENDING created DESCENDING"              = "(default)"
+      "events heron_id ASCENDING end_user_id ASCENDING"           = "(default)"
+      "events topic DESCENDING recorded_at DESCENDING"            = "(default)"
+      "events unrouted ASCENDING recorded_at DESCENDING"          = "(default)"
     }
-    error_message = "a history is read newest first, end users by status latest change first, events counted by topic and time"
+    error_message = "a history is read newest first, end users by status latest change first, events listed and counted by topic and time"
   }
 
   assert {
-    condition = { for field in google_firestore_field.setting : "${field.collection} ${field.field}" => join(", ", [for index in field.index_config[0].indexes : "${index.order} ${index.query_scope}"]) } == {
-      "body *"                  = ""
-      "body heron_id"           = "ASCENDING COLLECTION_GROUP"
-      "end_users *"             = ""
-      "end_users changed_at"    = "DESCENDING COLLECTION"
-      "end_users end_user_id"   = "ASCENDING COLLECTION"
-      "end_users last_event_at" = "DESCENDING COLLECTION"
-      "events *"                = ""
+    condition = { for field in google_firestore_field.setting : "${field.collection} ${field.field}" => join(", ", [for index in field.index_config[0].indexes : "${index.order != null ? index.order : index.array_config} ${index.query_scope}"]) } == {
+      "body *"                           = ""
+      "body end_user_id"                 = "ASCENDING COLLECTION_GROUP"
+      "body heron_id"                    = "ASCENDING COLLECTION_GROUP"
+      "end_users *"                      = ""
+      "end_users changed_at"             = "DESCENDING COLLECTION"
+      "end_users end_user_id"            = "ASCENDING COLLECTION"
+      "end_users forgotten.end_user_ids" = "CONTAINS COLLECTION"
+      "events *"                         = ""
     }
     error_message = "what no query uses is not indexed"
   }

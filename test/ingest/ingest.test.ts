@@ -137,7 +137,6 @@ describe.concurrent('a webhook that Heron signed', () => {
     const { port, publisher } = await serveIngest();
     publisher.failure = 'hang';
     const body = webhook();
-    const start = performance.now();
     expect(await send(port, body, signed(body))).toMatchObject({ status: 503, headers: { 'retry-after': '60' } });
     expect(Math.max(...publisher.timeouts)).toBeLessThanOrEqual(6_000);
     expect(publisher.pending).toBe(0);
@@ -150,7 +149,6 @@ describe.concurrent('a webhook that Heron signed', () => {
     const wire = new Wire(port).write(
       head([`Content-Length: ${body.length}`, `Heron-Signature: ${signed(body)['Heron-Signature']}`]),
     );
-    const start = performance.now();
     wire.write(body.slice(0, 10));
     await sleep(4_000);
     wire.write(body.slice(10));
@@ -167,7 +165,6 @@ describe.concurrent('a webhook that Heron signed', () => {
     publisher.refusals.set('end_user.processed', CODE.NOT_FOUND);
     publisher.failure = 'hang';
     const body = webhook();
-    const start = performance.now();
     expect((await send(port, body, signed(body))).status).toBe(503);
     expect(Math.max(...publisher.timeouts)).toBeLessThanOrEqual(6_000);
   });

@@ -164,6 +164,39 @@ describe('lanes', () => {
     expect(held.calls).toHaveLength(4);
   });
 
+  it('blame no event for the poison of another, whose message nobody waits for any more', async () => {
+    const [blocking, poisoned, good] = numbered(3) as [EndUserEvent, EndUserEvent, EndUserEvent];
+    const controller = new AbortController();
+    const first = lanes.submit(blocking, never);
+    const left = expect(lanes.submit(poisoned, controller.signal)).rejects.toThrow('too late');
+    const outcome = lanes.submit(good, never);
+    await settle();
+    held.calls[0]?.succeed();
+    await settle();
+    expect(held.calls[1]?.ids).toEqual(ids([poisoned, good]));
+    controller.abort(new Error('too late'));
+    held.calls[1]?.fail(new Unprocessable('the first of them'));
+    await settle();
+    expect(held.calls[2]?.ids).toEqual(ids([good]));
+    held.calls[2]?.succeed();
+    await left;
+    expect([await first, await outcome]).toEqual(['appended', 'appended']);
+  });
+
+  it('hold up no end user for another, whose transactions hang or are refused', async () => {
+    const stuck = submit(numbered(3, 'eus_stuck'));
+    await settle();
+    const outcomes = submit(numbered(120, 'eus_b'));
+    for (let i = 1; i < 5; i++) {
+      await settle();
+      held.calls[i]?.succeed();
+    }
+    expect(await outcomes).toEqual(Array(120).fill({ status: 'fulfilled', value: 'appended' }));
+    expect(held.calls).toHaveLength(5);
+    held.calls[0]?.fail(outage);
+    expect(await stuck).toEqual(Array(3).fill({ status: 'rejected', reason: outage }));
+  });
+
   it('free the lane of a transaction that hangs', async () => {
     const [first, second] = numbered(2) as [EndUserEvent, EndUserEvent];
     const hung = expect(lanes.submit(first, never)).rejects.toThrow('did not end within');

@@ -4,6 +4,7 @@ import type { Publisher } from '../../functions/bus/bus.ts';
 import { MemoryBus } from '../../functions/bus/memory.ts';
 import { DELIVERY, topology } from '../../functions/bus/topology.ts';
 import { clock, type Stopwatch, stopwatch } from '../../functions/clock.ts';
+import { NewerFold } from '../../functions/events/carry-over.ts';
 import { type HeronEvent, Unprocessable } from '../../functions/events/event.ts';
 import type { Message } from '../../functions/events/message.ts';
 import { toMessage } from '../../functions/events/message.ts';
@@ -145,6 +146,24 @@ describe('a message', () => {
     expect((await send(port, pushed(sent))).status).toBe(200);
     expect(await store.event(sent.event_id)).toMatchObject({ topic: 'something.else', heron_id: null });
   });
+
+  test.for([
+    [299, 'INFO', 'recorded'],
+    [300, 'INFO', 'recorded'],
+    [301, 'WARNING', 'recorded: created is 301 s ahead of its arrival'],
+    [86_400, 'WARNING', 'recorded: created is 86400 s ahead of its arrival'],
+    [86_401, 'WARNING', 'recorded: created is 86401 s ahead of its arrival, which counts in its place'],
+  ] as const)(
+    'whose created is %i s ahead of its arrival is recorded, with a %s',
+    async ([ahead, severity, message], { serveProjector }) => {
+      const { port, store, log } = await serveProjector(new FakePublisher());
+      const created = new Date(Date.parse(RECEIVED) + ahead * 1000).toISOString();
+      const sent = endUserEvent({ heron_id: HERON_ID, created, note: PRIVATE });
+      expect((await send(port, pushed(sent))).status).toBe(200);
+      expect(log()).toMatchObject([{ severity, message, outcome: 'recorded' }]);
+      expect(await store.event(sent.event_id)).toMatchObject({ created: sent.created });
+    },
+  );
 
   test('of another publisher, without our attributes, was received when it was published', async ({
     serveProjector,
@@ -303,6 +322,64 @@ describe('what may succeed later', () => {
       expect(publisher.published).toEqual([]);
     },
   );
+
+  test('is refused where the state is of a newer version of this program, which is left alone', async ({
+    serveProjector,
+  }) => {
+    const publisher = new FakePublisher();
+    const { port, store, log } = await serveProjector(publisher);
+    store.fault = () => Promise.reject(new NewerFold(9));
+    expect((await send(port, pushed(given(1)))).status).toBe(503);
+    expect(publisher.published).toEqual([]);
+    expect(log()).toMatchObject([
+      { severity: 'WARNING', outcome: 'refused', error: expect.stringContaining('fold 9') },
+    ]);
+  });
+
+  test.for([8, 10])(
+    'holds up no other end user where one is refused with code %i',
+    async (code, { serveProjector }) => {
+      const { port, store, log } = await serveProjector(new FakePublisher());
+      store.fault = async ([first]) => {
+        if (first?.heron_id === HERON_ID) throw Object.assign(new Error('busy'), { code, details: 'busy' });
+      };
+      const other = endUserEvent({ heron_id: 'eus_other', note: PRIVATE });
+      const replies = await Promise.all([given(1), other, given(2)].map((each) => send(port, pushed(each))));
+      expect(replies.map(({ status }) => status)).toEqual([503, 200, 503]);
+      expect(log().filter(({ outcome }) => outcome === 'refused')).toMatchObject(
+        Array(2).fill({ error: `${code} busy` }),
+      );
+    },
+  );
+
+  test('is not appended once its time is over, although its turn comes later', async ({
+    serveProjector,
+    onTestFinished,
+  }) => {
+    const { port, store } = await serveProjector(new FakePublisher());
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    onTestFinished(() => void vi.useRealTimers());
+    const turns: { ids: string[]; go: () => void }[] = [];
+    store.fault = (events) =>
+      new Promise((resolve) => turns.push({ ids: events.map(({ event_id }) => event_id), go: resolve }));
+    // One, then 50 together, and one that waits for its turn behind them.
+    const events = Array.from({ length: 52 }, (_, n) => given(n));
+    const replies = [send(port, pushed(events[0] as HeronEvent))];
+    await vi.waitFor(() => expect(turns).toHaveLength(1));
+    for (const each of events.slice(1)) replies.push(send(port, pushed(each)));
+    await vi.waitFor(() => expect(vi.getTimerCount()).toBeGreaterThanOrEqual(events.length));
+    await vi.advanceTimersByTimeAsync(15_000);
+    turns[0]?.go();
+    await vi.waitFor(() => expect(turns).toHaveLength(2));
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect((await Promise.all(replies)).filter(({ status }) => status === 503)).toHaveLength(51);
+    turns[1]?.go();
+    await vi.waitFor(async () => expect((await store.endUser(HERON_ID))?.event_count).toBe(51));
+    await sleep(20);
+    expect(turns).toHaveLength(2);
+    const found = await Promise.all(events.map(({ event_id }) => store.event(event_id)));
+    expect(found.filter((each) => each === null)).toHaveLength(1);
+  });
 
   test('outlives an outage of many attempts, and none of it is dead-lettered', async ({ serveProjector }) => {
     // As in production, but for the times.

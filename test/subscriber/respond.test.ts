@@ -177,7 +177,7 @@ describe('what is discarded', () => {
     const { 'ce-id': id } = sent.headers;
     expect(letters).toMatchObject([
       {
-        subscription: SUBSCRIPTION,
+        topic: 'dead-letter.underwriting',
         data: sent.body,
         attributes: {
           'ce-specversion': '1.0',
@@ -195,6 +195,15 @@ describe('what is discarded', () => {
     ]);
     expect(Object.keys(letters[0]?.attributes ?? {}).filter((name) => name.startsWith('x-goog'))).toEqual([]);
     expect(lines).toMatchObject([{ severity: 'ERROR', outcome: 'dead_lettered', event_id: id, topic: 'pdf.parsed' }]);
+  });
+
+  it('goes to the topic with the prefix of its subscription', async () => {
+    const { letters, respond } = discarding('never', { topicPrefix: 'staging-' });
+    const subscription = 'projects/p/subscriptions/staging-replay.underwriting';
+    await respond(requestOf(pushed('a.b', {}, { 'x-goog-pubsub-subscription-name': subscription })));
+    expect(letters).toMatchObject([
+      { topic: 'staging-dead-letter.underwriting', attributes: { dead_letter_subscriber: 'underwriting' } },
+    ]);
   });
 
   it('comes again where the dead letter is not taken', async () => {

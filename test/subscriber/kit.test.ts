@@ -1,0 +1,158 @@
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { publint } from 'publint';
+import { formatMessage } from 'publint/utils';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { buildKit } from '../../functions/subscriber/kit/build.ts';
+import manifest from '../../functions/subscriber/kit/package.json' with { type: 'json' };
+
+const ROOT = join(import.meta.dirname, '..', '..');
+const BIN = join(ROOT, 'node_modules', '.bin');
+const OLDEST = /\^(\d+\.\d+\.\d+)/.exec(manifest.engines.node)?.[1] ?? '';
+const MINUTES = 60_000;
+
+const exec = promisify(execFile);
+
+/** The oldest Node that the package names, from npm, kept from run to run; null where it cannot be had. */
+async function oldestNode(): Promise<string | null> {
+  const name = `node-${process.platform === 'win32' ? 'win' : process.platform}-${process.arch}`;
+  const home = join(ROOT, 'node_modules', '.cache', `node-${OLDEST}`);
+  const node = join(home, 'node_modules', name, 'bin', 'node');
+  if (existsSync(node)) return node;
+  await mkdir(home, { recursive: true });
+  await writeFile(join(home, 'package.json'), '{"private": true}');
+  try {
+    await exec('npm', ['install', `${name}@${OLDEST}`, '--no-audit', '--no-fund', '--ignore-scripts'], { cwd: home });
+    return node;
+  } catch (error) {
+    if (process.env.CI) throw error;
+    console.warn(`\n  Node ${OLDEST} could not be had from npm.\n  What the package does on it is SKIPPED.\n`);
+    return null;
+  }
+}
+
+describe('the package heron-events', () => {
+  let directory: string;
+  let kit: string;
+  let project: string;
+  let node: string | null;
+  beforeAll(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'kit-'));
+    kit = join(directory, 'heron-events');
+    await buildKit(directory);
+    node = await oldestNode();
+    project = join(directory, 'project');
+    await cp(join(import.meta.dirname, 'consumer'), project, { recursive: true });
+    await writeFile(join(project, 'package.json'), '{"name": "underwriting", "private": true, "type": "module"}');
+    const args = ['install', '../heron-events.tgz', '--no-audit', '--no-fund', '--offline'];
+    await exec('npm', args, { cwd: project });
+  }, 5 * MINUTES);
+  afterAll(() => rm(directory, { recursive: true, force: true }));
+
+  const files = async () =>
+    (await readdir(kit, { recursive: true, withFileTypes: true })).filter((file) => file.isFile());
+
+  it('is small, and has JavaScript and declarations and nothing else', async () => {
+    const all = (await files()).map((file) => join(file.parentPath, file.name));
+    const bytes = (await Promise.all(all.map(async (file) => (await stat(file)).size))).reduce((a, b) => a + b);
+    expect(bytes).toBeLessThan(300_000);
+    expect(all.filter((file) => !/(\.js|\.d\.ts|README\.md|package\.json)$/.test(file))).toEqual([]);
+  });
+
+  it('needs nothing at run time, and says its types first', async () => {
+    const { exports, ...packed } = JSON.parse(await readFile(join(kit, 'package.json'), 'utf8'));
+    expect(packed).not.toHaveProperty('dependencies');
+    expect(packed).toMatchObject({ name: 'heron-events', type: 'module', sideEffects: false });
+    expect(Object.keys(packed.peerDependenciesMeta).sort()).toEqual(Object.keys(packed.peerDependencies).sort());
+    for (const entry of Object.values(exports))
+      if (typeof entry === 'object' && entry !== null) expect(Object.keys(entry)).toEqual(['types', 'default']);
+    const imported = await Promise.all(
+      (await files())
+        .filter(({ name }) => name.endsWith('.js'))
+        .map(async (file) =>
+          (await readFile(join(file.parentPath, file.name), 'utf8')).matchAll(/ from ["']([^."'][^"']*)/g),
+        ),
+    );
+    const foreign = new Set(imported.flatMap((found) => [...found]).map(([, name]) => name));
+    expect([...foreign].filter((name) => !name?.startsWith('node:')).sort()).toEqual(['@google-cloud/pubsub']);
+  });
+
+  it('loads no module of Node where a server may not be one', async () => {
+    for (const entry of ['web.js', 'subscriber.js']) {
+      const loaded = new Set<string>();
+      const load = async (file: string): Promise<void> => {
+        if (loaded.has(file)) return;
+        loaded.add(file);
+        const text = await readFile(file, 'utf8');
+        expect(text).not.toMatch(/from ["']node:|\bBuffer\b/);
+        for (const [, path = ''] of text.matchAll(/(?:from|import) ["'](\.[^"']+)["']/g))
+          await load(join(file, '..', path));
+      };
+      await load(join(kit, entry));
+    }
+  });
+
+  /** What the compiler and programs say is in what they throw. */
+  const said = (error: { stdout?: string; stderr?: string }) => {
+    throw new Error(`${error.stdout ?? ''}${error.stderr ?? ''}` || String(error));
+  };
+
+  it('is what publint wants, strictly', async () => {
+    const { messages, pkg } = await publint({ pkgDir: kit, strict: true });
+    expect(messages.map((message) => formatMessage(message, pkg))).toEqual([]);
+  });
+
+  it('is what Are The Types Wrong wants of a package for import', async () => {
+    const args = [join(directory, 'heron-events.tgz'), '--profile', 'esm-only', '--no-emoji', '--no-color'];
+    await exec(join(BIN, 'attw'), args, { cwd: project }).catch(said);
+  });
+
+  const compile = async (file: string) => {
+    const options = ['--ignoreConfig', '--module', 'nodenext', '--target', 'es2022', '--strict', '--outDir', 'out'];
+    await exec(
+      join(BIN, 'tsc'),
+      [...options, '--types', 'node', '--typeRoots', join(ROOT, 'node_modules', '@types'), file],
+      { cwd: project },
+    );
+    return join(project, 'out', file.replace(/\.ts$/, '.js'));
+  };
+  it(
+    `type-checks in an empty project, its libraries included, and runs there on Node ${OLDEST}`,
+    async () => {
+      const program = await compile('consumer.ts').catch(said);
+      if (node === null) return;
+      const { stdout, stderr } = await exec(node, [program], { cwd: project }).catch(said);
+      expect(stderr).toBe('');
+      expect(JSON.parse(stdout)).toEqual({
+        got: [
+          '1.00',
+          '3 pages',
+          'end_user.failed',
+          'eus_7 processed 1',
+          'eus_7 processed false',
+          'eus_7 processed false',
+          'pdf.failed true',
+        ],
+        outcomes: Array.from({ length: 5 }, () => 'acknowledged'),
+        statuses: [204, 204],
+        patterns: ['end_user.processed', 'end_user.*', 'pdf.parsed', 'pricing_template.delivery_failed'],
+      });
+    },
+    2 * MINUTES,
+  );
+
+  it(
+    'loads beside its peers',
+    async () => {
+      await symlink(join(ROOT, 'node_modules', '@google-cloud'), join(project, 'node_modules', '@google-cloud'));
+      const program = await compile('with-peers.ts').catch(said);
+      const { stdout } = await exec(process.execPath, [program], { cwd: project }).catch(said);
+      expect(stdout).toBe('function\n');
+    },
+    2 * MINUTES,
+  );
+});
