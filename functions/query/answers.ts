@@ -19,7 +19,7 @@ const NEXT_PAGE = described({ type: ['string', 'null'] }, '`page_token` of the n
 
 const ANNOUNCED = 'When a webhook last announced it, whatever the status is now.';
 
-export const END_USER = object({
+const END_USER_MEMBERS = {
   heron_id: HERON_ID,
   end_user_id: TEXT_OR_NONE,
   status: described(TEXT_OR_NONE, `${STATUSES.join(', ')}, or one that Heron adds later; null where no webhook said.`),
@@ -37,13 +37,33 @@ export const END_USER = object({
   last_event: object({ id: { type: 'string' }, topic: TEXT_OR_NONE, created: TIME }),
   event_count: { type: 'integer', minimum: 1 },
   meta: { type: ['object', 'null'] },
-});
+} as const;
+
+export const END_USER = object(END_USER_MEMBERS);
 export type EndUserAnswer = Value<typeof END_USER>;
 
-export const END_USER_PAGE = object({ end_users: list(END_USER), next_page_token: NEXT_PAGE });
+const UNKNOWN_STATUSES = described(
+  list(TEXT),
+  'Those asked for that Heron does not document: misspelt, or newer than this. Left out where there are none.',
+);
+
+/** What is answered to who waits. */
+export const AWAITED = object(END_USER_MEMBERS, { unknown_statuses: UNKNOWN_STATUSES });
+
+export const END_USER_PAGE = object(
+  { end_users: list(END_USER), next_page_token: NEXT_PAGE },
+  { unknown_statuses: UNKNOWN_STATUSES },
+);
 export type EndUserPageAnswer = Value<typeof END_USER_PAGE>;
 
-export const BATCH = object({ results: list(object({ id: TEXT, end_users: list(END_USER) })) });
+const MORE = described(
+  { type: 'string' },
+  'Where more end users share the id than are listed: `page_token` for the rest, by /end-users?end_user_id=….',
+);
+
+export const BATCH = object({
+  results: list(object({ id: TEXT, end_users: list(END_USER) }, { next_page_token: MORE })),
+});
 export type BatchAnswer = Value<typeof BATCH>;
 
 const AS_IN_BODY = { description: 'As in the body; left out where that is over 32 KiB.' } as const;
@@ -60,7 +80,11 @@ export const EVENT = object(
     status: TEXT_OR_NONE,
     bytes: COUNT,
   },
-  { data: AS_IN_BODY, meta: AS_IN_BODY },
+  {
+    data: AS_IN_BODY,
+    meta: AS_IN_BODY,
+    reason: described({ type: 'string' }, 'Why it has no place, where it has none.'),
+  },
 );
 export type EventAnswer = Value<typeof EVENT>;
 
@@ -74,6 +98,7 @@ export const STATS = object({
   end_users: object({
     total: COUNT,
     review_required: COUNT,
+    failing: COUNT,
     by_status: object({
       new: COUNT,
       ready: COUNT,
@@ -86,10 +111,14 @@ export const STATS = object({
   }),
   events: object({
     total: COUNT,
-    unrouted: described(COUNT, 'Of topics that Heron does not document, or of none.'),
+    unrouted: described(
+      COUNT,
+      'Without a place of their own: see /events?unrouted=true. Past 100, those of topics that Heron does not document, or of none.',
+    ),
     last_recorded_at: TIME_OR_NONE,
     hours: exactly(HOURS, TIME),
     topics: list(object({ topic: TEXT_OR_NONE, total: COUNT, by_hour: exactly(HOURS, COUNT) })),
+    more_topics: described({ type: 'boolean' }, 'The log has more topics than are counted: 200, by name.'),
   }),
 });
 export type StatsAnswer = Value<typeof STATS>;
@@ -105,3 +134,13 @@ export const PROBLEM = {
   },
 } as const;
 export type ProblemAnswer = Value<typeof PROBLEM>;
+
+/** Of several end users with one end_user_id: which. */
+export const AMBIGUOUS = {
+  ...PROBLEM,
+  required: [...PROBLEM.required, 'end_users'],
+  properties: {
+    ...PROBLEM.properties,
+    end_users: list(object({ heron_id: HERON_ID, status: TEXT_OR_NONE, last_event_at: TIME })),
+  },
+} as const;

@@ -1,7 +1,7 @@
-import { BATCH, END_USER, END_USER_PAGE, EVENT, EVENT_PAGE, STATS } from './answers.ts';
+import { AWAITED, BATCH, END_USER_PAGE, EVENT, EVENT_PAGE, STATS } from './answers.ts';
 import type { Parameter } from './parameters.ts';
 import type { ProblemType } from './problem.ts';
-import { described, type Schema, TEXT, TIME } from './schema.ts';
+import { described, list, type Schema, TEXT, TIME } from './schema.ts';
 
 /** An answer that is no problem: JSON of a schema, or something else, by its media type. */
 export type AnswerOf = { readonly description: string } & ({ readonly json: Schema } | { readonly media: string });
@@ -35,9 +35,13 @@ export const CALLS = {
     path: '/end-users',
     summary: 'End users, newest change first; or all that share a customer’s id',
     parameters: {
-      end_user_id: described(TEXT, 'All end users with this customer’s id, at most 100; not with other parameters.'),
-      status: described(TEXT, 'Only those of this status.'),
-      review_required: { const: true, description: 'Only those whose review is still required; not with status.' },
+      end_user_id: described(
+        TEXT,
+        'Only those with this customer’s id, by heron_id. This and the next three are asked for one at a time.',
+      ),
+      status: described(TEXT, 'Only those of this status; `other`: of none that Heron documents, or of none at all.'),
+      review_required: { const: true, description: 'Only those whose review is still required.' },
+      failing: { const: true, description: 'Only those that failed and have not succeeded since.' },
       ...PAGE,
     },
     answers: {
@@ -58,15 +62,16 @@ export const CALLS = {
       type: 'object',
       additionalProperties: false,
       required: ['ids'],
-      properties: { ids: { type: 'array', maxItems: MAX_IDS, items: TEXT } },
+      properties: { ids: described(list(TEXT), `At most ${MAX_IDS} different ones.`) },
     },
     answers: {
       200: {
-        description: 'For each id, in order, its end users: none, one, or several that share a customer’s id.',
+        description:
+          'For each id, in order, its end users: none, one, or several that share a customer’s id. At most 8 MiB.',
         json: BATCH,
       },
     },
-    problems: ['body-too-slow', 'body-too-large'],
+    problems: ['body-too-slow', 'body-too-large', 'answer-too-large'],
   },
   getEndUser: {
     method: 'GET',
@@ -80,21 +85,25 @@ export const CALLS = {
         maxItems: 20,
         items: TEXT,
         description:
-          'Statuses, with commas between them: answer as soon as the status is one of them. The end user need not exist yet.',
+          'Statuses, with commas between them: answer as soon as the end user is one of them, or has become one since the wait began (processed, failed and reviewed also where it has moved on since). The end user need not exist yet.',
       },
-      after: described(TIME, 'Only where status_at is later than this.'),
+      after: described(
+        TIME,
+        'Only where it was said later than this: by processed_at, failed_at or reviewed_at; for the current status by status_at.',
+      ),
       timeout: {
         type: 'integer',
         minimum: 0,
         // Cloud Run's load balancers and many clients give up at 60 s.
         maximum: 55,
         default: 25,
-        description: 'Seconds to wait at most. A process that is stopped answers earlier.',
+        description:
+          'Seconds to wait at most, the store’s own slowness included (which has a second where this is 0). A process that is stopped answers earlier.',
       },
     },
     answers: {
-      200: { description: 'The state.', json: END_USER },
-      202: { description: 'The time is out: the state so far.', json: END_USER },
+      200: { description: 'The state.', json: AWAITED },
+      202: { description: 'The time is out: the state so far.', json: AWAITED },
     },
     problems: ['end-user-unknown', 'end-user-ambiguous'],
   },
@@ -105,6 +114,22 @@ export const CALLS = {
     parameters: { id: ID, ...PAGE },
     answers: { 200: { description: 'A page of its events.', json: EVENT_PAGE } },
     problems: ['end-user-unknown', 'end-user-ambiguous'],
+  },
+  listEvents: {
+    method: 'GET',
+    path: '/events',
+    summary: 'The log by topic, or what has no place of its own; newest recorded first',
+    parameters: {
+      topic: described(TEXT, 'Of this topic. Either this or unrouted.'),
+      unrouted: {
+        const: true,
+        description:
+          'Of a topic that Heron does not document, of an undocumented shape, or about an end user that it does not name; each with `reason`.',
+      },
+      ...PAGE,
+    },
+    answers: { 200: { description: 'A page of events.', json: EVENT_PAGE } },
+    problems: [],
   },
   getEvent: {
     method: 'GET',
@@ -143,7 +168,7 @@ export const CALLS = {
     answers: {
       200: {
         description:
-          '`event: end_user` has a state as data; changes of one end user within 200 ms may come as one. `event: refetch` comes first, and where some changes may have been missed: read again what you show. A comment comes every 15 s.',
+          '`event: end_user` has a state as data; changes of one end user within 200 ms may come as one. `event: refetch` comes first, and where some changes may have been missed: read again what you show. `event: blind`: the store does not tell of changes just now; `refetch` comes once it does again. A comment comes every 15 s.',
         media: 'text/event-stream',
       },
     },

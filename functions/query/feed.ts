@@ -12,13 +12,16 @@ const MAX_PENDING_BYTES = 256 * 1024;
 /** After which a client that was cut off comes back. */
 const RETRY_MS = 2_000;
 
+type Watch = { stop: Stop; sees: 'not yet' | 'yes' | 'no' };
+
 /** Server-sent events of every state that changes: one watch of the store, however many clients listen. */
 export class Feed {
   readonly #store: Store;
   readonly #toJson: (endUser: EndUser) => unknown;
   readonly #onFailure: (error: unknown) => void;
+  readonly #stopping: AbortSignal;
   readonly #clients = new Set<Client>();
-  #watch: { stop: Stop; live: boolean } | null = null;
+  #watch: Watch | null = null;
 
   /** @param stopping once aborted every client is let go; it comes back by itself, to another process. */
   constructor(
@@ -30,23 +33,31 @@ export class Feed {
     this.#store = store;
     this.#toJson = toJson;
     this.#onFailure = onFailure;
+    this.#stopping = stopping;
     stopping.addEventListener('abort', () => this.#letGo());
   }
 
   join(response: ServerResponse, headers: Readonly<Record<string, string>>): void {
     response.writeHead(200, { ...headers, 'Content-Type': 'text/event-stream', 'X-Accel-Buffering': 'no' });
     response.write(`retry: ${RETRY_MS}\n\n`);
+    if (this.#stopping.aborted) return void response.end();
     const client = new Client(response);
     this.#clients.add(client);
+    // Who ends its side of the connection has gone: no client of a stream sends anything more.
+    const { socket } = response.req;
+    const end = () => response.end();
+    socket.once('end', end);
     response.once('close', () => {
+      socket.off('end', end);
       client.close();
       this.#clients.delete(client);
       if (this.#clients.size > 0) return;
       this.#watch?.stop();
       this.#watch = null;
     });
-    if (this.#watch?.live) client.refetch();
-    else if (this.#watch === null) this.#begin();
+    if (this.#watch === null) this.#begin();
+    else if (this.#watch.sees === 'yes') client.refetch();
+    else if (this.#watch.sees === 'no') client.blind();
   }
 
   /** How many clients listen. */
@@ -55,11 +66,11 @@ export class Feed {
   }
 
   #begin(): void {
-    const watch = { stop: () => {}, live: false };
+    const watch: Watch = { stop: () => {}, sees: 'not yet' };
     this.#watch = watch;
     watch.stop = this.#store.watchChanges(
       (changed) => {
-        watch.live = true;
+        watch.sees = 'yes';
         if (changed === null) for (const client of this.#clients) client.refetch();
         // The same text for all clients: each keeps a reference.
         else
@@ -72,6 +83,10 @@ export class Feed {
         if (this.#watch === watch) this.#watch = null;
         this.#onFailure(error);
         this.#letGo();
+      },
+      () => {
+        watch.sees = 'no';
+        for (const client of this.#clients) client.blind();
       },
     );
   }
@@ -91,7 +106,8 @@ class Client {
   readonly #pending = new Map<string, string>();
   readonly #heartbeat: NodeJS.Timeout;
   #bytes = 0;
-  #mustRefetch = false;
+  /** Said before any change. */
+  #first: 'refetch' | 'blind' | null = null;
   #pause: NodeJS.Timeout | null = null;
 
   constructor(response: ServerResponse) {
@@ -103,7 +119,7 @@ class Client {
   }
 
   offer(heronId: string, data: string): void {
-    if (this.#mustRefetch) return;
+    if (this.#first !== null) return;
     this.#bytes += data.length - (this.#pending.get(heronId)?.length ?? 0);
     this.#pending.set(heronId, data);
     if (this.#pending.size > MAX_PENDING || this.#bytes > MAX_PENDING_BYTES) this.refetch();
@@ -112,9 +128,18 @@ class Client {
 
   /** Whatever it knew may be old. */
   refetch(): void {
+    this.#say('refetch');
+  }
+
+  /** Changes may happen that it is not told of, until it is told to read everything again. */
+  blind(): void {
+    this.#say('blind');
+  }
+
+  #say(first: 'refetch' | 'blind'): void {
     this.#pending.clear();
     this.#bytes = 0;
-    this.#mustRefetch = true;
+    this.#first = first;
     this.#flush();
   }
 
@@ -126,13 +151,13 @@ class Client {
 
   #flush(): void {
     const { response } = this;
-    const nothing = this.#pending.size === 0 && !this.#mustRefetch;
+    const nothing = this.#pending.size === 0 && this.#first === null;
     if (nothing || this.#pause !== null || response.writableNeedDrain || response.writableEnded) return;
     const changes = [...this.#pending.values()].map((data) => `event: end_user\ndata: ${data}\n\n`);
-    response.write((this.#mustRefetch ? 'event: refetch\ndata: {}\n\n' : '') + changes.join(''));
+    response.write((this.#first === null ? '' : `event: ${this.#first}\ndata: {}\n\n`) + changes.join(''));
     this.#pending.clear();
     this.#bytes = 0;
-    this.#mustRefetch = false;
+    this.#first = null;
     this.#pause = setTimeout(() => {
       this.#pause = null;
       this.#flush();

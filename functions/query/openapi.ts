@@ -1,4 +1,4 @@
-import { BATCH, END_USER, END_USER_PAGE, EVENT, EVENT_PAGE, PROBLEM, STATS } from './answers.ts';
+import { AMBIGUOUS, AWAITED, BATCH, END_USER, END_USER_PAGE, EVENT, EVENT_PAGE, PROBLEM, STATS } from './answers.ts';
 import { type AnswerOf, CALLS, type Call } from './calls.ts';
 import type { Parameter } from './parameters.ts';
 import { PROBLEMS, type ProblemType } from './problem.ts';
@@ -6,12 +6,14 @@ import { PROBLEMS, type ProblemType } from './problem.ts';
 /** Schemas with a name of their own: named, not repeated, wherever they stand. */
 const NAMED = {
   EndUser: END_USER,
+  AwaitedEndUser: AWAITED,
   EndUserPage: END_USER_PAGE,
   Batch: BATCH,
   Event: EVENT,
   EventPage: EVENT_PAGE,
   Stats: STATS,
   Problem: PROBLEM,
+  AmbiguousProblem: AMBIGUOUS,
 } as const;
 const NAMES = new Map<unknown, string>(Object.entries(NAMED).map(([name, schema]) => [schema, name]));
 
@@ -101,11 +103,15 @@ function response(status: string, { description, ...answer }: AnswerOf): Json {
 /** Problems by their HTTP status. */
 function refusals(types: readonly ProblemType[]): Json {
   const byStatus = Map.groupBy(types, (type) => PROBLEMS[type][0]);
-  const content = { 'application/problem+json': { schema: referring(PROBLEM) } };
   return Object.fromEntries(
     [...byStatus].map(([status, types]) => [
       status,
-      { description: types.map((type) => `${type}: ${PROBLEMS[type][2]}`).join(' '), content },
+      {
+        description: types.map((type) => `${type}: ${PROBLEMS[type][2]}`).join(' '),
+        content: {
+          'application/problem+json': { schema: referring(types.includes('end-user-ambiguous') ? AMBIGUOUS : PROBLEM) },
+        },
+      },
     ]),
   );
 }

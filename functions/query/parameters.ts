@@ -1,7 +1,7 @@
 import { isEventId } from '../events/event.ts';
 import { type Instant, parseInstant } from '../heron/instant.ts';
 import { isHeronId } from '../heron/webhook.ts';
-import type { EndUserCursor, EventCursor } from '../store/store.ts';
+import type { EndUserCursor, EventCursor, LogCursor } from '../store/store.ts';
 import { Problem } from './problem.ts';
 import { MAX_TEXT_BYTES } from './schema.ts';
 
@@ -113,12 +113,25 @@ export function eventCursor(token: string | null): EventCursor | null {
   return parts && { created: parts[0], event_id: parts[1] };
 }
 
+export function logCursor(token: string | null): LogCursor | null {
+  const parts = untoken(token, isEventId);
+  return parts && { recorded_at: timed(parts[0]), event_id: parts[1] };
+}
+
 export function endUserCursor(token: string | null): EndUserCursor | null {
   const parts = untoken(token, isHeronId);
-  if (parts === null) return null;
-  const [changed_at, heron_id] = parts;
-  if (changed_at === null) throw badToken();
-  return { changed_at, heron_id };
+  return parts && { changed_at: timed(parts[0]), heron_id: parts[1] };
+}
+
+export function sameIdCursor(token: string | null): string | null {
+  const parts = untoken(token, isHeronId);
+  if (parts !== null && parts[0] !== null) throw badToken();
+  return parts?.[1] ?? null;
+}
+
+function timed(instant: Instant | null): Instant {
+  if (instant === null) throw badToken();
+  return instant;
 }
 
 function untoken(token: string | null, isId: (text: string) => boolean): [Instant | null, string] | null {

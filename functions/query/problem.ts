@@ -1,7 +1,11 @@
 /** What may be wrong, each with the HTTP status that says it; `type` of a problem is its place on the page of them. */
 export const PROBLEMS = {
   'bad-request': [400, 'Bad Request', 'A parameter or the body is not what this address takes; the detail says which.'],
-  'end-user-unknown': [404, 'Not Found', 'No webhook has named an end user with this heron_id or end_user_id yet.'],
+  'end-user-unknown': [
+    404,
+    'Not Found',
+    'No end user has this heron_id or end_user_id now: no webhook has named it yet, a later one gave it another end_user_id, or it was forgotten.',
+  ],
   'event-unknown': [404, 'Not Found', 'The log has no event with this id: the SHA-256 of its body, in lower-case hex.'],
   'address-unknown': [404, 'Not Found', 'There is nothing at this address. /openapi.json lists all there are.'],
   'method-not-allowed': [405, 'Method Not Allowed', 'The address takes another method: Allow names it.'],
@@ -9,9 +13,14 @@ export const PROBLEMS = {
   'end-user-ambiguous': [
     409,
     'Conflict',
-    'Several end users have this end_user_id; the detail names their heron_ids. Ask for one of those, or list them with /end-users?end_user_id=…',
+    'Several end users have this end_user_id: `end_users` has the heron_id of each, its status and when a webhook last named it. Ask for one of those.',
   ],
   'body-too-large': [413, 'Content Too Large', 'The body is over 1 MiB: ask for fewer ids at once.'],
+  'answer-too-large': [
+    413,
+    'Content Too Large',
+    'The answer would be over 8 MiB: ask for as many of the ids at once as the detail says.',
+  ],
   unavailable: [503, 'Service Unavailable', 'The store could not be read. Try again after the seconds of Retry-After.'],
 } as const satisfies Record<string, readonly [status: number, title: string, meaning: string]>;
 

@@ -41,7 +41,7 @@ export function query({
   const stats = new Stats(store, clock);
   const feed = new Feed(store, endUserAnswer, (error) => unavailable(error, 'The stream'), stopping);
   const handlers: Handlers = {
-    ...endUserHandlers(store, new Waits(store, stopping)),
+    ...endUserHandlers(store, new Waits(store, stopping), stopwatch),
     ...eventHandlers(store),
     getStats: async () => ({ json: await stats.read() }),
     getStream: () => ({ stream: (response, headers) => feed.join(response, headers) }),

@@ -11,35 +11,40 @@ type Watching = { readonly waiters: Set<Waiter>; latest: readonly EndUser[] | nu
 /** Requests that wait for an end user: those that wait for the same share one watch, which ends with the last of them. */
 export class Waits {
   readonly #store: Store;
-  readonly #watching = new Map<string, Watching>();
+  readonly #stopping: AbortSignal;
   readonly #ends = new Set<() => void>();
+  readonly #watching = new Map<string, Watching>();
 
   /** @param stopping once aborted nobody waits any longer. */
   constructor(store: Store, stopping: AbortSignal) {
     this.#store = store;
+    this.#stopping = stopping;
     stopping.addEventListener('abort', () => {
       for (const end of this.#ends) end();
     });
   }
 
   /**
-   * Resolves with what there is once it suffices, with null when the time is over or this process ends, and never
-   * settles after `onLeave` calls back: the client left.
+   * Resolves with what there is once it suffices, and with what was seen last (null where nothing was) when the time is
+   * over, when this process ends, or when `onEnd` calls back: the client has ended its side, and mostly has gone.
    */
   until(
     watched: Watched,
     suffices: (endUsers: readonly EndUser[]) => boolean,
     timeoutMs: number,
-    onLeave: (left: () => void) => void,
+    onEnd: (end: () => void) => void,
   ): Promise<readonly EndUser[] | null> {
+    if (this.#stopping.aborted || timeoutMs <= 0) return Promise.resolve(null);
     return new Promise((resolve, reject) => {
+      let latest: readonly EndUser[] | null = null;
       const leave = this.#join(watched, {
         told: (endUsers) => {
+          latest = endUsers;
           if (suffices(endUsers)) finish(() => resolve(endUsers));
         },
         failed: (error) => finish(() => reject(error)),
       });
-      const end = () => finish(() => resolve(null));
+      const end = () => finish(() => resolve(latest));
       const timer = setTimeout(end, timeoutMs);
       const finish = (settle: () => void) => {
         clearTimeout(timer);
@@ -48,7 +53,7 @@ export class Waits {
         settle();
       };
       this.#ends.add(end);
-      onLeave(() => finish(() => {}));
+      onEnd(end);
     });
   }
 
@@ -80,7 +85,7 @@ export class Waits {
         for (const waiter of [...watching.waiters]) waiter.told(endUsers);
       },
       (error) => {
-        this.#watching.delete(key);
+        if (this.#watching.get(key) === watching) this.#watching.delete(key);
         for (const waiter of [...watching.waiters]) waiter.failed(error);
       },
     );

@@ -14,14 +14,15 @@ let stopping: AbortController;
 let watches: number;
 let tell: (changed: readonly EndUser[] | null) => void;
 let fail: (error: unknown) => void;
+let goBlind: () => void;
 
 beforeEach(async () => {
   store = new MemoryStore(clock);
   watches = 0;
   const watchChanges = store.watchChanges.bind(store);
-  store.watchChanges = (onChanges, onFailure) => {
+  store.watchChanges = (onChanges, onFailure, onBlind = () => {}) => {
     watches++;
-    [tell, fail] = [onChanges, onFailure];
+    [tell, fail, goBlind] = [onChanges, onFailure, onBlind];
     const stop = watchChanges(onChanges, onFailure);
     return () => {
       watches--;
@@ -110,6 +111,33 @@ describe('the stream', () => {
     tell(null);
     await until(() => events(listener).length === 2);
     expect(events(listener)[1]).toEqual(['refetch', {}]);
+  });
+
+  it('says when it cannot see, to late comers too, until it sees again', async () => {
+    const listener = await listen();
+    await until(() => events(listener).length === 1);
+    goBlind();
+    await until(() => events(listener).length === 2);
+    const late = await listen();
+    await until(() => events(late).length === 1);
+    expect([events(listener)[1], events(late)[0]]).toEqual([
+      ['blind', {}],
+      ['blind', {}],
+    ]);
+    tell(null);
+    await until(() => events(listener).length === 3 && events(late).length === 2);
+    expect([events(listener)[2], events(late)[1]]).toEqual([
+      ['refetch', {}],
+      ['refetch', {}],
+    ]);
+  });
+
+  it('ends at once for who comes while the process ends, and has them come back', async () => {
+    stopping.abort();
+    const listener = await listen();
+    await until(() => listener.ended);
+    expect(listener.text).toBe('retry: 2000\n\n');
+    expect(watches).toBe(0);
   });
 
   it('ends when the process does, and when the store fails, and can be begun again', async () => {

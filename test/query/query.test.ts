@@ -218,7 +218,8 @@ describe('end users', () => {
     'status=failed&review_required=true',
     'review_required=false',
     'end_user_id=',
-    'end_user_id=a&page_size=2',
+    'end_user_id=a&failing=true',
+    'failing=false',
     'page_size=201',
     'page_token=WyIyMDI2LTAxLTAxVDAwOjAwOjAwWiIsIi4uLyJd',
     `status=${'x'.repeat(1_025)}`,
@@ -235,12 +236,97 @@ describe('end users', () => {
     expect(json.results.map((result: { end_users: unknown[] }) => result.end_users.length)).toEqual([2, 0, 1, 1]);
     const many = Array.from({ length: 500 }, (_, i) => `nobody ${i}`);
     expect((await batch(JSON.stringify({ ids: many }))).json.results).toHaveLength(500);
-    for (const body of ['', '[]', 'null', '{"ids":"a"}', '{"ids":[1]}', '{"ids":[""]}', '{"ids":["\\ud800"]}'])
-      expectProblem(await batch(body), 400);
-    expectProblem(await batch(JSON.stringify({ ids: [...many, 'one more'] })), 400);
+    for (const body of ['', '[]', 'null', '{"ids":"a"}']) expectProblem(await batch(body), 400);
+    for (const [bad, index] of [
+      ['[1]', 0],
+      ['["a",""]', 1],
+      ['["a","b","\\ud800"]', 2],
+    ] as const) {
+      const answer = await batch(`{"ids":${bad}}`);
+      expectProblem(answer, 400);
+      expect(answer.json.detail).toContain(`ids[${index}]`);
+    }
+    expect((await batch(JSON.stringify({ ids: [...many, ...many] }))).json.results).toHaveLength(1_000);
+    const tooMany = await batch(JSON.stringify({ ids: [...many, 'one more'] }));
+    expectProblem(tooMany, 400);
+    expect(tooMany.json.detail).toContain('501');
     expectProblem(await batch('x'.repeat(1024 * 1024 + 1)), 413);
     expectProblem(await get('/end-users:batchGet'), 405);
   });
+});
+
+it('more end users with one customer’s id than are listed at once are paged, and a batch says that there are more', async () => {
+  for (let n = 0; n < 101; n++) await given({ data: { heron_id: `eus_${1_000 + n}`, end_user_id: 'shared' } });
+  const first = (await get('/end-users?end_user_id=shared&page_size=100')).json;
+  expect(first.end_users).toHaveLength(100);
+  const rest = (await get(`/end-users?end_user_id=shared&page_token=${first.next_page_token}`)).json;
+  expect(rest).toMatchObject({ end_users: [{ heron_id: 'eus_1100' }], next_page_token: null });
+  const [result] = (await get('/end-users:batchGet', { method: 'POST', body: '{"ids":["shared"]}' })).json.results;
+  expect(result.end_users).toHaveLength(100);
+  expect((await get(`/end-users?end_user_id=shared&page_token=${result.next_page_token}`)).json.end_users).toHaveLength(
+    1,
+  );
+});
+
+describe('the log', () => {
+  const found = async (path: string) => (await get(path)).json.events.map(({ id }: { id: string }) => id);
+
+  it('is listed by topic, in pages', async () => {
+    const ids: string[] = [];
+    for (let n = 0; n < 3; n++) ids.push(await given({ topic: 'pdf.failed', data: { n } }));
+    await given({ topic: 'pdf.processed' });
+    const first = (await get('/events?topic=pdf.failed&page_size=2')).json;
+    const rest = await found(`/events?topic=pdf.failed&page_size=2&page_token=${first.next_page_token}`);
+    expect([...first.events.map(({ id }: { id: string }) => id), ...rest].sort()).toEqual(ids.sort());
+  });
+
+  it('has what has no place of its own, each with the reason', async () => {
+    const unrouted = [
+      await given({ topic: 'nobody.knows' }),
+      await givenBody('not JSON'),
+      await given({ topic: 'end_user.processed', data: {} }),
+      await given({ topic: 'pdf.processed', meta: 'odd' }),
+    ];
+    await given({ data: { heron_id: 'eus_one' } });
+    expect((await found('/events?unrouted=true')).sort()).toEqual(unrouted.sort());
+    for (const event of (await get('/events?unrouted=true')).json.events) expect(event.reason).toMatch(/\w/);
+    expect((await get('/stats')).json.events.unrouted).toBe(4);
+  });
+
+  it('has an end user’s events where it has no state, as their time is none', async () => {
+    const id = await given({ created: 'soon', data: { heron_id: 'eus_timeless' } });
+    expectProblem(await get('/end-users/eus_timeless'), 404);
+    expect(await found('/end-users/eus_timeless/events')).toEqual([id]);
+    expectProblem(await get('/end-users/eus_nobody/events'), 404);
+  });
+});
+
+it('end users are listed that fail, or have another status', async () => {
+  await given({ topic: 'end_user.failed', data: { heron_id: 'eus_failing', status: 'ready' } });
+  await given({ topic: 'end_user.updated', data: { heron_id: 'eus_odd', status: 'verified' } });
+  const listed = async (parameters: string) =>
+    (await get(`/end-users?${parameters}`)).json.end_users.map(({ heron_id }: { heron_id: string }) => heron_id);
+  expect(await listed('failing=true')).toEqual(['eus_failing']);
+  expect(await listed('status=other')).toEqual(['eus_odd']);
+  expect((await get('/stats')).json.end_users).toMatchObject({ failing: 1, by_status: { other: 1 } });
+});
+
+it('a batch whose answer would be over 8 MiB is refused, with how many of its ids fit', async () => {
+  const meta = { padding: 'x'.repeat(30_000) };
+  for (let n = 0; n < 100; n++) await given({ data: { heron_id: `eus_${n}`, end_user_id: 'shared' }, meta });
+  let reads = 0;
+  const endUsersOfPage = store.endUsersOfPage.bind(store);
+  store.endUsersOfPage = (...asked) => {
+    reads++;
+    return endUsersOfPage(...asked);
+  };
+  const batch = (ids: string[]) => get('/end-users:batchGet', { method: 'POST', body: JSON.stringify({ ids }) });
+  const answer = await batch(Array.from({ length: 150 }, () => 'shared'));
+  expectProblem(answer, 413);
+  expect(answer.json.type).toBe('/problems#answer-too-large');
+  expect(answer.json.detail).toContain('the first 2 of the ids fit');
+  expect(reads).toBe(1);
+  expect((await batch(['shared', 'shared'])).json.results).toHaveLength(2);
 });
 
 describe('whatever else is asked', () => {
@@ -284,6 +370,11 @@ describe('whatever else is asked', () => {
     '/end-users/a/events/c',
     '/%E0%A4%A',
     '/events',
+    '/events?topic=a.b&unrouted=true',
+    '/events?unrouted=false',
+    `/events?topic=a.b&page_token=${Buffer.from(JSON.stringify(['2026-01-01T00:00:00Z', '../x'])).toString('base64url')}`,
+    `/events?topic=a.b&page_token=${Buffer.from(JSON.stringify([null, '0'.repeat(64)])).toString('base64url')}`,
+    `/end-users/eus_one/events?page_token=${Buffer.from(JSON.stringify([null, '..'])).toString('base64url')}`,
   ])('at %s is a problem that says where things are', async (path) => {
     const answer = await get(path);
     expect([400, 404]).toContain(answer.status);

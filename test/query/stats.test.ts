@@ -28,6 +28,7 @@ it('counts end users by status, one that Heron adds later as other, and those to
   expect((await stats.read()).end_users).toEqual({
     total: 5,
     review_required: 1,
+    failing: 0,
     by_status: { new: 1, ready: 0, processed: 0, reviewed: 0, review_requested: 0, failed: 2, other: 2 },
   });
 });
@@ -42,7 +43,7 @@ it('counts the events of this hour and the 23 before, by topic', async () => {
     [0, 'nobody.knows'],
   ] as const) {
     clock.now = START - age * HOUR;
-    await store.append([event({ topic, n: age })]);
+    await store.append([event({ topic, n: age, heron_id: 'eus_a' })]);
   }
   await store.append([logged('not JSON')]);
   const { events } = (await stats.read()) as { events: Record<string, unknown> };
@@ -69,6 +70,25 @@ it('is counted once for all who ask, again after 30 s, and past hours never agai
   clock.now += 1;
   expect(await stats.read()).not.toBe(a);
   expect(counted.slice(24)).toEqual(['end_user.processed 12']);
+});
+
+it('of an hour is final only when no event can be added to it any more, and forgotten a day later', async () => {
+  const { clock, store, stats, counted } = setup();
+  clock.now = START - (START % HOUR) + HOUR + 119_999; // two minutes after the hour, less a millisecond
+  await store.append([event({ heron_id: 'eus_a' })]);
+  await stats.read();
+  clock.now += 30_000;
+  counted.length = 0;
+  await stats.read();
+  expect(counted).toEqual(['end_user.processed 12', 'end_user.processed 13']);
+  clock.now += 30_000;
+  counted.length = 0;
+  await stats.read();
+  expect(counted).toEqual(['end_user.processed 13']);
+  expect(stats.settled).toBe(23);
+  clock.now += 25 * HOUR;
+  await stats.read();
+  expect(stats.settled).toBe(0);
 });
 
 it('that failed is tried again by the next who asks', async () => {

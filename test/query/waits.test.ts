@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
@@ -11,6 +10,7 @@ import { ask, expectProblem, serve, stopServing } from './serving.ts';
 
 const T1 = '2026-08-01T00:00:00Z';
 const T2 = '2026-08-02T00:00:00Z';
+const T3 = '2026-08-03T00:00:00Z';
 
 let store: MemoryStore;
 let base: string;
@@ -52,7 +52,7 @@ describe('a request that waits', () => {
     expect(watches).toEqual({ now: 0, ever: 1 });
   });
 
-  it('is answered at once where it stands there already, unless that was before', async () => {
+  it('is answered at once where it stands there already, unless that was said before `after`', async () => {
     await given({ heron_id: 'eus_a', created: T1 });
     expect((await wait('eus_a', 'wait_for=processed')).status).toBe(200);
     expect((await wait('eus_a', 'wait_for=processed&timeout=0&after=2026-07-31T23:59:59.999999Z')).status).toBe(200);
@@ -87,13 +87,18 @@ describe('a request that waits', () => {
   });
 
   it('is told when a second end user takes the same customer id', async () => {
-    await given({ heron_id: 'eus_a', end_user_id: 'acme-1', status: 'new', created: T1 });
-    const waiting = wait('acme-1', 'wait_for=processed');
+    await given({ heron_id: 'eus_a', end_user_id: 'acme-1', status: 'new', topic: 'end_user.created', created: T1 });
+    const waiting = wait('acme-1', 'wait_for=processed&timeout=55');
     await until(() => watches.now === 1);
-    await given({ heron_id: 'eus_b', end_user_id: 'acme-1', created: T2 });
+    // It is not what is waited for: that there are two is what ends the wait.
+    await given({ heron_id: 'eus_b', end_user_id: 'acme-1', status: 'ready', topic: 'end_user.ready', created: T2 });
     const answer = await waiting;
     expectProblem(answer, 409);
-    expect(answer.json.detail).toContain('eus_a, eus_b');
+    expect(answer.json.detail).toContain('eus_b, eus_a');
+    expect(answer.json.end_users).toEqual([
+      { heron_id: 'eus_b', status: 'ready', last_event_at: T2 },
+      { heron_id: 'eus_a', status: 'new', last_event_at: T1 },
+    ]);
   });
 
   it('shares one watch with all that wait for the same, and frees it when the last leaves', async () => {
@@ -118,11 +123,83 @@ describe('a request that waits', () => {
   });
 
   it('is answered when the process is about to end', async () => {
-    await given({ heron_id: 'eus_a', status: 'ready' });
-    const waiting = wait('eus_a', 'wait_for=processed');
-    await until(() => watches.now === 1);
+    await given({ heron_id: 'eus_a', status: 'ready', topic: 'end_user.ready' });
+    // Longer than a test may take: they are told, or this fails.
+    const waiting = wait('eus_a', 'wait_for=processed&timeout=55');
+    const unknown = wait('eus_b', 'wait_for=processed&timeout=55');
+    await until(() => watches.now === 2);
     stopping.abort();
     expect((await waiting).status).toBe(202);
+    expect((await unknown).status).toBe(404);
+    // Those that come while it ends are not waited for either.
+    expect((await wait('eus_a', 'wait_for=processed&timeout=55')).status).toBe(202);
+    expect(watches).toEqual({ now: 0, ever: 2 });
+  });
+
+  it('that joins others is told what they were told before', async () => {
+    const first = wait('eus_a', 'wait_for=processed&timeout=55');
+    await until(() => watches.now === 1);
+    await given({ heron_id: 'eus_a', status: 'failed', topic: 'end_user.failed' });
+    // Its own first reading is older than what the watch has told: only the watch can tell it.
+    const { endUser } = store;
+    store.endUser = async () => null;
+    store.endUsersOf = async () => [];
+    const late = wait('eus_a', 'wait_for=failed&timeout=55');
+    expect(await late).toMatchObject({ status: 200, json: { status: 'failed' } });
+    expect(watches.ever).toBe(1);
+    store.endUser = endUser;
+    await given({ heron_id: 'eus_a', status: 'processed', topic: 'end_user.processed', created: T2 });
+    expect((await first).status).toBe(200);
+  });
+
+  it('is answered where the status has already moved on', async () => {
+    await given({ heron_id: 'eus_a', topic: 'end_user.processed', created: T1 });
+    const waiting = wait('eus_a', 'wait_for=failed&timeout=55');
+    await until(() => watches.now === 1);
+    // In one transaction: nobody ever sees it failed.
+    await store.append([
+      event({ heron_id: 'eus_a', topic: 'end_user.failed', status: 'failed', created: T2 }),
+      event({ heron_id: 'eus_a', topic: 'end_user.reviewed', status: 'reviewed', created: T3 }),
+    ]);
+    expect(await waiting).toMatchObject({ status: 200, json: { status: 'reviewed', failed_at: T2 } });
+    // What was before the wait began does not count, but where it is asked for by its time.
+    expect((await wait('eus_a', 'wait_for=failed&timeout=0')).status).toBe(202);
+    expect((await wait('eus_a', `wait_for=failed&timeout=0&after=${T1}`)).status).toBe(200);
+    expect((await wait('eus_a', `wait_for=failed&timeout=0&after=${T2}`)).status).toBe(202);
+  });
+
+  it('for a status that Heron does not document says so', async () => {
+    await given({ heron_id: 'eus_a', topic: 'end_user.processed', created: T1 });
+    const parameters = 'wait_for=procesed,failed,verified&timeout=0';
+    expect(await wait('eus_a', parameters)).toMatchObject({
+      status: 202,
+      json: { unknown_statuses: ['procesed', 'verified'] },
+    });
+    expect(await wait('eus_b', parameters)).toMatchObject({
+      status: 404,
+      json: { unknown_statuses: ['procesed', 'verified'] },
+    });
+    expect((await wait('eus_a', 'wait_for=processed')).json).not.toHaveProperty('unknown_statuses');
+    expect((await ask(base, '/end-users?status=procesed')).json.unknown_statuses).toEqual(['procesed']);
+  });
+
+  it.each(['timeout=1', 'timeout=0'])('with %s has the store’s slowness in its time', async (parameters) => {
+    await given({ heron_id: 'eus_a', status: 'ready', topic: 'end_user.ready' });
+    const { endUser } = store;
+    let answer: (() => void) | null = null;
+    store.endUser = async (id) => {
+      await new Promise<void>((resolve) => {
+        answer = resolve;
+      });
+      return endUser.call(store, id);
+    };
+    // Silent: it is given up when its second is over, not when the store's own deadline is.
+    expectProblem(await wait('eus_a', `wait_for=processed&${parameters}`), 503);
+    answer = null;
+    const slow = wait('eus_a', `wait_for=processed&${parameters}`);
+    await until(() => answer !== null);
+    (answer as unknown as () => void)();
+    expect((await slow).status).toBe(202);
   });
 
   it('is told 503 when the watch fails, and the next begins another', async () => {
@@ -157,17 +234,18 @@ describe('a request that waits', () => {
 
 it('nothing is left of those who waited', async () => {
   const waits = new Waits(store, stopping.signal);
-  const leave = new EventTarget();
-  const left = once(leave, 'left');
-  void waits.until(
+  let end = () => {};
+  const waiting = waits.until(
     { heron_id: 'eus_a' },
     () => false,
     60_000,
-    (gone) => leave.addEventListener('left', gone),
+    (ended) => {
+      end = ended;
+    },
   );
   expect(waits.size).toBe(1);
-  leave.dispatchEvent(new Event('left'));
-  await left;
+  end();
+  await waiting;
   expect(waits.size).toBe(0);
   expect(watches.now).toBe(0);
 });
