@@ -1,8 +1,21 @@
 import { describe, expect, it } from 'vitest';
 import * as heron from '../../functions/heron/status.ts';
-import { delay, duration, merge, parseRoute, STATUSES, series } from '../../functions/query/page/model.js';
+import {
+  delay,
+  duration,
+  exact,
+  linkToEvents,
+  linkToList,
+  merge,
+  newer,
+  parseRoute,
+  readable,
+  refresh,
+  STATUSES,
+  series,
+} from '../../functions/query/page/model.js';
 
-const endUser = (heron_id: string, second: string, status = 'ready') => ({
+const endUser = (heron_id: string, status: string | null = 'ready', event_count = 1) => ({
   heron_id,
   end_user_id: null,
   status,
@@ -13,12 +26,12 @@ const endUser = (heron_id: string, second: string, status = 'ready') => ({
   review_required: false,
   failing: false,
   first_event_at: '2026-01-01T00:00:00Z',
-  last_event_at: `2026-01-01T00:00:${second}Z`,
+  last_event_at: '2026-01-01T00:00:00Z',
   last_event: { id: '', topic: null, created: '2026-01-01T00:00:00Z' },
-  event_count: 1,
+  event_count,
   meta: null,
 });
-const all = { status: null, review: false };
+const ALL = { kind: 'all' } as const;
 const ids = (rows: readonly { heron_id: string }[]) => rows.map(({ heron_id }) => heron_id).join(' ');
 
 it('knows the statuses that Heron documents', () => {
@@ -26,32 +39,58 @@ it('knows the statuses that Heron documents', () => {
 });
 
 describe('rows', () => {
-  const rows = [endUser('eus_c', '03'), endUser('eus_b', '02.000001'), endUser('eus_a', '02')];
+  const rows = [endUser('eus_c'), endUser('eus_b'), endUser('eus_a')];
 
-  it('move to where they belong, by the microsecond', () => {
-    expect(ids(merge(rows, endUser('eus_a', '02.000002'), all, false))).toBe('eus_c eus_a eus_b');
-    expect(ids(merge(rows, endUser('eus_new', '04'), all, false))).toBe('eus_new eus_c eus_b eus_a');
-    expect(ids(merge([], endUser('eus_new', '04'), all, false))).toBe('eus_new');
+  it('that change come first, the last change before the others', () => {
+    expect(ids(merge(rows, [endUser('eus_new'), endUser('eus_a')], ALL))).toBe('eus_new eus_a eus_c eus_b');
+    expect(ids(merge([], [endUser('eus_new')], ALL))).toBe('eus_new');
   });
 
   it('leave a filter that they no longer fit, and enter one that they do', () => {
-    const ready = { status: 'ready', review: false };
-    expect(ids(merge(rows, endUser('eus_b', '05', 'failed'), ready, false))).toBe('eus_c eus_a');
-    expect(ids(merge(rows, endUser('eus_x', '05', 'ready'), ready, false))).toBe('eus_x eus_c eus_b eus_a');
+    const ready = { kind: 'status', status: 'ready' } as const;
+    expect(ids(merge(rows, [endUser('eus_b', 'failed')], ready))).toBe('eus_c eus_a');
+    expect(ids(merge(rows, [endUser('eus_x')], ready))).toBe('eus_x eus_c eus_b eus_a');
+    const other = { kind: 'status', status: 'other' } as const;
+    expect(ids(merge([], [endUser('eus_x', 'verified'), endUser('eus_y', null), endUser('eus_z')], other))).toBe(
+      'eus_x eus_y',
+    );
+    expect(ids(merge([], [{ ...endUser('eus_x'), failing: true }, endUser('eus_y')], { kind: 'failing' }))).toBe(
+      'eus_x',
+    );
   });
 
-  it('behind the last are left to the next page, where there is one', () => {
-    expect(ids(merge(rows, endUser('eus_old', '01'), all, true))).toBe('eus_c eus_b eus_a');
-    expect(ids(merge(rows, endUser('eus_old', '01'), all, false))).toBe('eus_c eus_b eus_a eus_old');
+  it('that are held keep their place and show what is known', () => {
+    const held = refresh(rows, [endUser('eus_new'), endUser('eus_a', 'failed')]);
+    expect(ids(held)).toBe('eus_c eus_b eus_a');
+    expect(held[2]?.status).toBe('failed');
+    expect(held[0]).toBe(rows[0]);
+  });
+
+  it('that were read are not newer than a change that arrived meanwhile, but for one that they have already', () => {
+    const read = [endUser('eus_a', 'ready', 1), endUser('eus_b', 'processed', 3)];
+    const changed = [endUser('eus_a', 'processed', 2), endUser('eus_b', 'ready', 2), endUser('eus_c', 'new', 1)];
+    expect(ids(newer(read, changed))).toBe('eus_a eus_c');
   });
 });
 
-it('routes are read from the address', () => {
+it('routes are read from the address, and written so that they are', () => {
   expect(parseRoute('')).toEqual({ view: 'overview' });
-  expect(parseRoute('#/end-users?status=failed')).toEqual({ view: 'list', status: 'failed', review: false });
   expect(parseRoute('#/end-users/a%2Fb')).toEqual({ view: 'one', id: 'a/b' });
+  expect(parseRoute('#/events/a%2Fb')).toEqual({ view: 'event', id: 'a/b' });
   expect(parseRoute('#/find?id=a%26b')).toEqual({ view: 'find', id: 'a&b' });
+  expect(parseRoute('#/events')).toEqual({ view: 'events', filter: null });
   for (const hash of ['#/other', '#/end-users/%', '#/end-users/a/b']) expect(parseRoute(hash).view).toBe('nowhere');
+  for (const filter of [ALL, { kind: 'status', status: 'a&b' }, { kind: 'review' }, { kind: 'failing' }] as const)
+    expect(parseRoute(linkToList(filter))).toEqual({ view: 'list', filter });
+  for (const filter of [{ kind: 'unrouted' }, { kind: 'topic', topic: 'a.b&c' }] as const)
+    expect(parseRoute(linkToEvents(filter))).toEqual({ view: 'events', filter });
+});
+
+it('numbers are shown as they were written', () => {
+  const body = '{"a":12345678901234567890,"b":9007199254740993,"c":1.10,"d":1e400,"e":-0,"f":[1,2.5]}';
+  expect(JSON.stringify(exact(body))).toBe(body);
+  expect(readable('{"a":1.10,"a":1e400}')).toBe('{\n  "a": 1e400\n}');
+  expect(readable('not JSON')).toBe('not JSON');
 });
 
 it('delays are told in a unit that fits', () => {
@@ -69,9 +108,22 @@ it('delays are told in a unit that fits', () => {
   ]);
 });
 
-it('the plot has the topics with most, and the rest as one', () => {
-  const topics = Array.from({ length: 8 }, (_, i) => ({ topic: `t${i}`, total: 2, by_hour: [1, 1] }));
-  const shown = series(topics);
-  expect(shown).toHaveLength(6);
-  expect(shown.at(-1)).toEqual({ name: '3 more topics', total: 6, by_hour: [3, 3] });
+describe('the plot', () => {
+  const count = (topic: string, total = 2) => ({ topic, total, by_hour: [total / 2, total / 2] });
+
+  it('has what failed, then the topics with most, and the rest as one', () => {
+    const shown = series([...Array.from({ length: 8 }, (_, i) => count(`t${i}`)), count('end_user.failed', 4)]);
+    expect(shown.map(({ name }) => name)).toEqual(['end_user.failed', 't0', 't1', 't2', 't3', 't4', '3 more topics']);
+    expect(shown.at(-1)).toMatchObject({ total: 6, by_hour: [3, 3] });
+    expect(series(Array.from({ length: 7 }, (_, i) => count(`t${i}`)))).toHaveLength(7);
+  });
+
+  it('gives a status its colour, and another topic its own whatever its rank', () => {
+    const colours = (topics: string[]) =>
+      Object.fromEntries(series(topics.map((topic) => count(topic))).map(({ name, colour }) => [name, colour]));
+    const topics = ['end_user.processed', 'transactions.updated', 'end_user.failed', 'pdf.failed'];
+    expect(colours(topics)).toEqual(colours(topics.toReversed()));
+    expect(colours(topics)).toMatchObject({ 'end_user.processed': 'processed', 'end_user.failed': 'failed' });
+    expect(new Set(Object.values(colours(topics))).size).toBe(4);
+  });
 });

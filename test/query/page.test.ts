@@ -136,7 +136,7 @@ describe.skipIf(chromiumPath === null)('the page', { timeout: PATIENCE_MS }, () 
     await find('twins');
     await shown(page, '2 end users share the id');
     await find('nobody at all');
-    await shown(page, 'No webhook has named an end user with the id');
+    await shown(page, 'No end user has the id');
   });
 
   it('shows an end user’s history, grows it live, and bodies on demand', async () => {
@@ -177,7 +177,7 @@ describe.skipIf(chromiumPath === null)('the page', { timeout: PATIENCE_MS }, () 
     const page = await open('#/end-users?status=ready');
     await shown(page, 'No end user stands here now');
     await page.goto(`${local.query}#/end-users/eus_nobody`);
-    await shown(page, 'No webhook has named an end user with this heron_id');
+    await shown(page, 'No end user has this heron_id');
     await page.goto(`${local.query}#/nothing/here`);
     await shown(page, 'Nothing is here');
 

@@ -6,18 +6,24 @@ import { ALL, Rows } from './rows.js';
 
 const PAGE_SIZE = 50;
 
+/** @type {{ name: string, to: Filter }[]} */
+const CHIPS = [
+  { name: 'All', to: ALL },
+  ...[...STATUSES, 'other'].map((status) => ({
+    name: words(status),
+    to: { kind: /** @type {const} */ ('status'), status },
+  })),
+  { name: 'review required', to: { kind: 'review' } },
+  { name: 'failing', to: { kind: 'failing' } },
+];
+
 /** @param {{ filter: Filter, version: number, onChange: OnChange }} properties */
 export function List({ filter, version, onChange }) {
-  const chips = [
-    { name: 'All', to: ALL },
-    ...STATUSES.map((status) => ({ name: words(status), to: { status, review: false } })),
-    { name: 'review required', to: { status: null, review: true } },
-  ];
   const here = linkToList(filter);
   return html`
     <h1 tabindex="-1">End users</h1>
     <nav class="chips" aria-label="Filter">
-      ${chips.map(({ name, to }) => html`<a href=${linkToList(to)} aria-current=${linkToList(to) === here ? 'true' : undefined}>${name}</a>`)}
+      ${CHIPS.map(({ name, to }) => html`<a href=${linkToList(to)} aria-current=${linkToList(to) === here ? 'true' : undefined}>${name}</a>`)}
     </nav>
     <${Rows} filter=${filter} size=${PAGE_SIZE} version=${version} onChange=${onChange} more=${true} />
   `;

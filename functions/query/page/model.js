@@ -10,10 +10,11 @@
  * @typedef {BatchAnswer} Batch
  * @typedef {StatsAnswer} Stats
  * @typedef {Stats['events']['topics'][number]} TopicCount
- * @typedef {{ status: string | null, review: boolean }} Filter
- * @typedef {{ view: 'overview' } | ({ view: 'list' } & Filter) | { view: 'find', id: string } | { view: 'one', id: string }
- *   | { view: 'nowhere' }} Route
- * @typedef {(listener: (endUser: EndUser) => void) => () => void} OnChange
+ * @typedef {{ kind: 'all' } | { kind: 'status', status: string } | { kind: 'review' } | { kind: 'failing' }} Filter
+ * @typedef {{ kind: 'topic', topic: string } | { kind: 'unrouted' }} EventFilter
+ * @typedef {{ view: 'overview' } | { view: 'list', filter: Filter } | { view: 'find', id: string } | { view: 'one', id: string }
+ *   | { view: 'events', filter: EventFilter | null } | { view: 'event', id: string } | { view: 'nowhere' }} Route
+ * @typedef {(listener: (changed: EndUser[]) => void) => () => void} OnChange
  */
 
 export const STATUSES = /** @type {const} */ (['new', 'ready', 'processed', 'review_requested', 'reviewed', 'failed']);
@@ -21,54 +22,122 @@ export const STATUSES = /** @type {const} */ (['new', 'ready', 'processed', 'rev
 /** @param {string | null} status @returns {status is typeof STATUSES[number]} */
 export const isKnown = (status) => STATUSES.some((known) => known === status);
 
+/** Whether an id is an event's. @param {string} id */
+export const isEventId = (id) => /^[0-9a-f]{64}$/.test(id);
+
 /** @param {string} hash @returns {Route} */
 export function parseRoute(hash) {
   const [path = '', search = ''] = hash.replace(/^#/, '').split(/\?(.*)/s);
   const parameters = new URLSearchParams(search);
   if (path === '' || path === '/') return { view: 'overview' };
-  if (path === '/end-users') {
-    const review = parameters.get('review_required') === 'true';
-    return { view: 'list', status: review ? null : parameters.get('status') || null, review };
-  }
+  if (path === '/end-users') return { view: 'list', filter: filterOf(parameters) };
   if (path === '/find') return { view: 'find', id: parameters.get('id') ?? '' };
-  const id = /^\/end-users\/([^/]+)$/.exec(path)?.[1];
+  if (path === '/events') {
+    const topic = parameters.get('topic');
+    if (parameters.get('unrouted') === 'true') return { view: 'events', filter: { kind: 'unrouted' } };
+    return { view: 'events', filter: topic ? { kind: 'topic', topic } : null };
+  }
+  const [, collection, id = ''] = /^\/(end-users|events)\/([^/]+)$/.exec(path) ?? [];
   try {
-    if (id !== undefined) return { view: 'one', id: decodeURIComponent(id) };
+    if (collection !== undefined)
+      return { view: collection === 'events' ? 'event' : 'one', id: decodeURIComponent(id) };
   } catch {}
   return { view: 'nowhere' };
+}
+
+/** @param {URLSearchParams} parameters @returns {Filter} */
+function filterOf(parameters) {
+  if (parameters.get('review_required') === 'true') return { kind: 'review' };
+  if (parameters.get('failing') === 'true') return { kind: 'failing' };
+  const status = parameters.get('status');
+  return status ? { kind: 'status', status } : { kind: 'all' };
 }
 
 /** @param {string} id */
 export const linkTo = (id) => `#/end-users/${encodeURIComponent(id)}`;
 
-/** @param {Filter} filter */
-export function linkToList({ status, review }) {
-  const parameters = review ? { review_required: 'true' } : status === null ? null : { status };
-  return `#/end-users${parameters === null ? '' : `?${new URLSearchParams(parameters)}`}`;
+/** @param {string} id */
+export const linkToEvent = (id) => `#/events/${encodeURIComponent(id)}`;
+
+/** What the API is asked for. @param {Filter} filter */
+export function queryOf(filter) {
+  switch (filter.kind) {
+    case 'all':
+      return '';
+    case 'status':
+      return `?${new URLSearchParams({ status: filter.status })}`;
+    case 'review':
+      return '?review_required=true';
+    case 'failing':
+      return '?failing=true';
+    default:
+      return /** @satisfies {never} */ (filter);
+  }
 }
 
+/** @param {Filter} filter */
+export const linkToList = (filter) => `#/end-users${queryOf(filter)}`;
+
+/** @param {EventFilter} filter */
+export const queryOfEvents = (filter) =>
+  filter.kind === 'unrouted' ? '?unrouted=true' : `?${new URLSearchParams({ topic: filter.topic })}`;
+
+/** @param {EventFilter} filter */
+export const linkToEvents = (filter) => `#/events${queryOfEvents(filter)}`;
+
 /** @param {EndUser} endUser @param {Filter} filter */
-export function matches(endUser, { status, review }) {
-  return (status === null || endUser.status === status) && (!review || endUser.review_required);
+export function matches(endUser, filter) {
+  switch (filter.kind) {
+    case 'all':
+      return true;
+    case 'status':
+      return filter.status === 'other' ? !isKnown(endUser.status) : endUser.status === filter.status;
+    case 'review':
+      return endUser.review_required;
+    case 'failing':
+      return endUser.failing;
+    default:
+      return /** @satisfies {never} */ (filter);
+  }
 }
 
 /**
- * Rows after one changed: it moves to its place, enters or leaves. One that belongs behind the last row is left to the
- * next page where there is one.
- * @param {EndUser[]} rows newest change first @param {EndUser} changed @param {Filter} filter @param {boolean} hasMore
+ * Rows after some end users changed: each comes first, enters or leaves.
+ * @param {readonly EndUser[]} rows the last that changed first @param {readonly EndUser[]} changed likewise
+ * @param {Filter} filter
  */
-export function merge(rows, changed, filter, hasMore) {
-  const others = rows.filter(({ heron_id }) => heron_id !== changed.heron_id);
-  if (!matches(changed, filter)) return others;
-  const place = others.findIndex((row) => isBefore(changed, row));
-  if (place === -1) return hasMore ? others : [...others, changed];
-  return others.toSpliced(place, 0, changed);
+export function merge(rows, changed, filter) {
+  const ids = new Set(changed.map(({ heron_id }) => heron_id));
+  return [...changed.filter((each) => matches(each, filter)), ...rows.filter(({ heron_id }) => !ids.has(heron_id))];
 }
 
-/** @param {EndUser} a @param {EndUser} b */
-function isBefore(a, b) {
-  const [first, second] = [inMicroseconds(a.last_event_at), inMicroseconds(b.last_event_at)];
-  return first > second || (first === second && a.heron_id > b.heron_id);
+/** Rows that stay where they are, with what is known now. @param {readonly EndUser[]} rows @param {readonly EndUser[]} changed */
+export function refresh(rows, changed) {
+  const byId = new Map(changed.map((each) => [each.heron_id, each]));
+  return rows.map((row) => byId.get(row.heron_id) ?? row);
+}
+
+/**
+ * What is newer than what was read meanwhile: a state of more events.
+ * @param {readonly EndUser[]} read @param {readonly EndUser[]} changed
+ */
+export function newer(read, changed) {
+  const counts = new Map(read.map(({ heron_id, event_count }) => [heron_id, event_count]));
+  return changed.filter(({ heron_id, event_count }) => event_count >= (counts.get(heron_id) ?? 0));
+}
+
+/**
+ * JSON whose numbers keep the digits that they were written with, where the browser can.
+ * @param {string} text @returns {any}
+ */
+export function exact(text) {
+  const { rawJSON } = /** @type {{ rawJSON?: (text: string) => unknown }} */ (/** @type {unknown} */ (JSON));
+  /** @type {(this: unknown, key: string, value: unknown, context?: { source?: string }) => unknown} */
+  const asWritten = (_key, value, context) =>
+    typeof value === 'number' && rawJSON && context?.source !== undefined && context.source !== String(value)
+      ? rawJSON(context.source)
+      : value;
+  return JSON.parse(text, asWritten);
 }
 
 /** Times come with and without a fraction: as they are, they do not sort. @param {string} time */
@@ -104,18 +173,45 @@ export function ago(now, time) {
   return passed < 2_000 ? 'just now' : `${duration(passed)} ago`;
 }
 
-const SERIES = 6;
+const SERIES = 7;
 
-/** What the plot shows: the topics with most, and all others as one. @param {TopicCount[]} topics */
+/** Whether a topic tells that something went wrong. @param {string | null} topic */
+export const isFailure = (topic) => topic !== null && /(^|[._])failed$/.test(topic);
+
+/** What has a status has its colour, wherever it is drawn. */
+const COLOURS = new Map([
+  ['end_user.created', 'new'],
+  ['end_user.processed', 'processed'],
+  ['end_user.reviewed', 'reviewed'],
+  ['end_user.review_required', 'review_requested'],
+  ['end_user.failed', 'failed'],
+]);
+
+/**
+ * What the plot shows, each with its colour: what failed first, then the topics with most, and all others as one.
+ * @param {readonly TopicCount[]} topics with most first
+ */
 export function series(topics) {
-  const named = topics.map(({ topic, ...counts }) => ({ ...counts, name: topic ?? 'no topic' }));
-  if (named.length <= SERIES) return named;
-  const rest = named.slice(SERIES - 1);
+  const first = [...topics.filter(({ topic }) => isFailure(topic)), ...topics.filter(({ topic }) => !isFailure(topic))];
+  const named = first.map(({ topic, ...counts }) => ({ ...counts, name: topic ?? 'no topic' }));
+  const shown = named.length <= SERIES ? named : named.slice(0, SERIES - 1);
+  const rest = named.slice(shown.length);
+  // By name, not by rank: a colour does not change its meaning when the numbers do.
+  const others = shown
+    .map(({ name }) => name)
+    .filter((name) => !COLOURS.has(name))
+    .sort();
+  const coloured = shown.map((each) => ({
+    ...each,
+    colour: COLOURS.get(each.name) ?? `plot-${others.indexOf(each.name) + 1}`,
+  }));
+  if (rest.length === 0) return coloured;
   const by_hour = (rest[0]?.by_hour ?? []).map((_, hour) =>
     rest.reduce((sum, each) => sum + (each.by_hour[hour] ?? 0), 0),
   );
   const total = rest.reduce((sum, each) => sum + each.total, 0);
-  return [...named.slice(0, SERIES - 1), { name: `${rest.length} more topics`, total, by_hour }];
+  const name = `${rest.length} more ${rest.length === 1 ? 'topic' : 'topics'}`;
+  return [...coloured, { name, total, by_hour, colour: 'rest' }];
 }
 
 /** @param {string | null} status */
@@ -124,7 +220,7 @@ export const words = (status) => (status === null ? 'no status yet' : status.rep
 /** A body as people read it: indented where it is JSON. @param {string} text */
 export function readable(text) {
   try {
-    return JSON.stringify(JSON.parse(text), null, 2);
+    return JSON.stringify(exact(text), null, 2);
   } catch {
     return text;
   }

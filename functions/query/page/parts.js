@@ -11,18 +11,23 @@ export function Status({ status }) {
   return html`<span class="status is-${known}">${words(status)}</span>`;
 }
 
-const DAY_MS = 86_400_000;
+const CLOCK = /** @type {const} */ ({ hour: '2-digit', minute: '2-digit', second: '2-digit' });
 
 /**
- * In the viewer's zone, and in UTC where one points at it.
- * @param {{ of: string, now?: number, clock?: boolean }} properties `now`: as the time that has passed.
+ * In the viewer's zone, which it names, and in UTC where one points at it.
+ * @param {{ of: string, now?: number }} properties `now`: as the time that has passed.
  */
-export function Time({ of, now, clock = false }) {
+export function Time({ of, now }) {
   const date = new Date(of);
-  const recent = Math.abs(Date.now() - date.getTime()) < DAY_MS / 2;
-  const local =
-    clock || recent ? date.toLocaleTimeString() : date.toLocaleString([], { dateStyle: 'medium', timeStyle: 'short' });
-  return html`<time datetime=${of} title=${`${of.replace('T', ' ').replace('Z', '')} UTC`}>${now === undefined ? local : ago(now, of)}</time>`;
+  const year = date.getFullYear() === new Date().getFullYear() ? {} : /** @type {const} */ ({ year: 'numeric' });
+  const day = date.toLocaleDateString([], { day: 'numeric', month: 'short', ...year });
+  const clock = date.toLocaleTimeString([], { ...CLOCK, timeZoneName: 'short' });
+  return html`<time datetime=${of} title=${`${of.replace('T', ' ').replace('Z', '')} UTC`}>${now === undefined ? `${day}, ${clock}` : ago(now, of)}</time>`;
+}
+
+/** @param {{ status: string | null, review_required: boolean, failing: boolean }} properties */
+export function Standing({ status, review_required, failing }) {
+  return html`<${Status} status=${status} />${review_required && html`<span class="flag is-review_requested">review required</span>`}${failing && status !== 'failed' && html`<span class="flag is-failed">failing</span>`}`;
 }
 
 /** @param {{ what: string }} properties */

@@ -12,7 +12,7 @@ const coloursOf = (place) => (/** @type {string} */ name) => {
   return color;
 };
 
-/** Counts as uPlot stacks them: each series on top of those before it. @param {{ by_hour: number[] }[]} series */
+/** Counts as uPlot stacks them: each series on top of those before it. @param {readonly { by_hour: readonly number[] }[]} series */
 function stacked(series) {
   /** @type {number[]} */
   let below = [];
@@ -24,7 +24,7 @@ function stacked(series) {
 
 /**
  * Webhooks by hour, a colour a topic. The same numbers stand in a table beside it, for those who cannot see it.
- * @param {{ hours: string[], series: { name: string, by_hour: number[], total: number }[] }} properties
+ * @param {{ hours: readonly string[], series: readonly { by_hour: readonly number[], colour: string }[] }} properties
  */
 export function Plot({ hours, series }) {
   const place = useRef(/** @type {HTMLElement | null} */ (null));
@@ -65,7 +65,7 @@ export function Plot({ hours, series }) {
             {},
             // The tallest first: the others are drawn over it.
             ...stacks.map((_, i) => ({
-              fill: colour(`--plot-${stacks.length - i}`),
+              fill: colour(`--${series[stacks.length - 1 - i]?.colour}`),
               width: 0,
               points: { show: false },
               ...(bars && { paths: bars }),

@@ -1,32 +1,83 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
+import { exact } from './model.js';
 
-/** An answer that is no success. */
+/** An answer that is not a success. */
 export class Refused extends Error {
-  /** @param {number} status @param {string} detail */
+  /** @param {number} status 0 where there was no answer. @param {string} detail */
   constructor(status, detail) {
     super(detail);
     this.status = status;
   }
 }
 
-/** @param {string} path @param {RequestInit} [init] */
-export async function read(path, init) {
-  let response;
-  try {
-    response = await fetch(path, init);
-  } catch {
-    throw new Refused(0, 'The server cannot be reached.');
-  }
-  const isJson = response.headers.get('content-type')?.includes('json');
-  if (response.ok) return isJson ? response.json() : new Uint8Array(await response.arrayBuffer());
-  throw new Refused(
-    response.status,
-    isJson ? (await response.json()).detail : `The server answered ${response.status}.`,
-  );
-}
-
+/** The server gives up on its store sooner. */
+const TIMEOUT_MS = 20_000;
 /** How long after a failure it is tried again. */
 const AGAIN_MS = 5_000;
+/** From one reading to the next of the same, however often it changes. */
+const PAUSE_MS = 500;
+
+/** @param {string} path @param {RequestInit} [init] */
+export async function read(path, init) {
+  try {
+    const response = await fetch(path, { ...init, signal: AbortSignal.timeout(TIMEOUT_MS) });
+    const isJson = response.headers.get('content-type')?.includes('json') ?? false;
+    if (response.ok) return isJson ? exact(await response.text()) : new Uint8Array(await response.arrayBuffer());
+    const { detail } = isJson ? await response.json() : { detail: `The server answered ${response.status}.` };
+    throw new Refused(response.status, detail);
+  } catch (error) {
+    if (error instanceof Refused) throw error;
+    const isLate = error instanceof DOMException && error.name === 'TimeoutError';
+    throw new Refused(
+      0,
+      isLate ? `The server did not answer within ${TIMEOUT_MS / 1_000} s.` : 'The server cannot be reached.',
+    );
+  }
+}
+
+/**
+ * Does something at once, again when `version` changes, and a while after it failed; never twice at a time, and begun
+ * anew for another `key`.
+ * @param {string | null} key null: nothing is done.
+ * @param {unknown} version
+ * @param {(isCurrent: () => boolean) => Promise<boolean>} work resolves with whether to try again.
+ * @returns {() => void} does it again now
+ */
+function useRepeated(key, version, work) {
+  const latest = useRef(work);
+  latest.current = work;
+  const run = useRef(() => {});
+  useEffect(() => {
+    if (key === null) return;
+    let [isCurrent, isRunning, isWanted] = [true, false, false];
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    let timer;
+    const go = async () => {
+      isWanted = true;
+      if (isRunning) return;
+      isRunning = true;
+      clearTimeout(timer);
+      while (isWanted && isCurrent) {
+        isWanted = false;
+        const failed = await latest.current(() => isCurrent);
+        if (failed) timer = setTimeout(go, AGAIN_MS);
+        else await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+      }
+      isRunning = false;
+    };
+    run.current = go;
+    return () => {
+      isCurrent = false;
+      clearTimeout(timer);
+      run.current = () => {};
+    };
+  }, [key]);
+  useEffect(() => run.current(), [key, version]);
+  return () => run.current();
+}
+
+/** @param {Refused} error */
+const mayPass = ({ status }) => status === 0 || status >= 500;
 
 /**
  * @template T
@@ -43,64 +94,83 @@ export function useAnswer(path, version, init) {
   const [state, setState] = useState(
     /** @type {{ path: string | null, data: unknown, error: Refused | null }} */ ({ path, data: null, error: null }),
   );
-  const [tries, setTries] = useState(0);
-  useEffect(() => {
-    if (path === null) return;
-    let current = true;
-    /** @type {ReturnType<typeof setTimeout> | undefined} */
-    let timer;
-    read(path, init).then(
-      (data) => current && setState({ path, data, error: null }),
-      (error) => {
-        if (!current) return;
-        setState((before) => ({ path, data: before.path === path ? before.data : null, error }));
-        if (error.status === 0 || error.status >= 500) timer = setTimeout(() => setTries((n) => n + 1), AGAIN_MS);
+  const again = useRepeated(path, version, (isCurrent) =>
+    read(path ?? '', init).then(
+      (data) => {
+        if (isCurrent()) setState({ path, data, error: null });
+        return false;
       },
-    );
-    return () => {
-      current = false;
-      clearTimeout(timer);
-    };
-  }, [path, version, tries]);
+      (error) => {
+        if (isCurrent()) setState((before) => ({ path, data: before.path === path ? before.data : null, error }));
+        return mayPass(error);
+      },
+    ),
+  );
   const fits = state.path === path;
-  return { data: fits ? state.data : null, error: fits ? state.error : null, again: () => setTries((n) => n + 1) };
+  return { data: fits ? state.data : null, error: fits ? state.error : null, again };
 }
 
 /**
- * Listens to the stream for as long as the page is open. `version` grows whenever all must be read again.
- * @param {(endUser: import('./model.js').EndUser) => void} onChange
+ * @template T
+ * @typedef {{ items: T[] | null, next: string | null, error: Refused | null, again: () => void, more: () => void }} Pages
  */
-export function useStream(onChange) {
-  const [live, setLive] = useState(/** @type {'connecting' | 'live' | 'offline'} */ ('connecting'));
-  const [version, setVersion] = useState(0);
-  const latest = useRef(onChange);
-  latest.current = onChange;
-  useEffect(() => {
-    /** @type {EventSource} */
-    let source;
-    /** @type {ReturnType<typeof setTimeout> | undefined} */
-    let timer;
-    const open = () => {
-      source = new EventSource('stream');
-      source.addEventListener('refetch', () => {
-        setLive('live');
-        setVersion((n) => n + 1);
-      });
-      source.addEventListener('end_user', (event) => latest.current(JSON.parse(event.data)));
-      source.onerror = () => {
-        setLive('offline');
-        // After an answer that is no stream the browser does not come back by itself.
-        if (source.readyState === EventSource.CLOSED) timer = setTimeout(open, AGAIN_MS);
-      };
-    };
-    open();
-    return () => {
-      clearTimeout(timer);
-      source.close();
-    };
-  }, []);
-  return { live, version };
+
+const MOST_AT_ONCE = 200;
+
+/**
+ * A list that comes in pages: the first `size` items, and as many more as were asked for. When `version` changes all
+ * that is shown is read again, so that nothing is lost from its middle.
+ * @template T
+ * @param {string} path @param {unknown} version @param {number} size
+ * @param {(page: any) => T[]} itemsOf
+ * @param {(items: T[]) => void} [onRead] is told what was read, before it is shown.
+ * @returns {Pages<T>}
+ */
+export function usePages(path, version, size, itemsOf, onRead) {
+  const [state, setState] = useState(
+    /** @type {{ path: string, items: T[] | null, next: string | null, error: Refused | null }} */ ({
+      path,
+      items: null,
+      next: null,
+      error: null,
+    }),
+  );
+  const wanted = useRef({ path, count: size });
+  if (wanted.current.path !== path) wanted.current = { path, count: size };
+  const again = useRepeated(path, version, async (isCurrent) => {
+    try {
+      /** @type {T[]} */
+      const items = [];
+      /** @type {string | null} */
+      let next = null;
+      do {
+        const parameters = new URLSearchParams({
+          page_size: String(Math.min(MOST_AT_ONCE, Math.max(size, wanted.current.count - items.length))),
+          ...(next === null ? {} : { page_token: next }),
+        });
+        const page = await read(`${path}${path.includes('?') ? '&' : '?'}${parameters}`);
+        if (!isCurrent()) return false;
+        items.push(...itemsOf(page));
+        next = page.next_page_token;
+      } while (next !== null && items.length < wanted.current.count);
+      onRead?.(items);
+      setState({ path, items, next, error: null });
+      return false;
+    } catch (error) {
+      const refused = /** @type {Refused} */ (error);
+      if (isCurrent()) setState((before) => ({ ...(before.path === path ? before : EMPTY), path, error: refused }));
+      return mayPass(refused);
+    }
+  });
+  const { items, next, error } = state.path === path ? state : EMPTY;
+  const more = () => {
+    wanted.current.count = (items?.length ?? 0) + size;
+    again();
+  };
+  return { items, next, error, again, more };
 }
+
+const EMPTY = { items: null, next: null, error: null };
 
 /** The time, told again every so often. @param {number} everyMs */
 export function useNow(everyMs) {

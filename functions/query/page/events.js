@@ -1,0 +1,63 @@
+import { html } from './html.js';
+import { isFailure, linkToEvents, queryOfEvents } from './model.js';
+import { Failure, Loading } from './parts.js';
+import { useAnswer } from './source.js';
+import { Event, Timeline } from './timeline.js';
+
+/** @import { EventFilter, LoggedEvent, Stats } from './model.js' */
+/** @import { Answer } from './source.js' */
+
+/**
+ * The log by topic, or what had no place.
+ * @param {{ filter: EventFilter | null, version: number }} properties
+ */
+export function Events({ filter, version }) {
+  const { data: stats } = /** @type {Answer<Stats>} */ (useAnswer('stats', version));
+  const here = filter === null ? null : linkToEvents(filter);
+  const topics = (stats?.events.topics ?? []).flatMap(({ topic }) => (topic === null ? [] : [topic])).sort();
+  if (filter?.kind === 'topic' && !topics.includes(filter.topic)) topics.unshift(filter.topic);
+  const chips = /** @type {{ name: string, to: EventFilter }[]} */ ([
+    { name: 'without a place', to: { kind: 'unrouted' } },
+    ...topics.map((topic) => ({ name: topic, to: { kind: 'topic', topic } })),
+  ]);
+  const choose = (/** @type {SubmitEvent} */ event) => {
+    event.preventDefault();
+    const topic = String(new FormData(/** @type {HTMLFormElement} */ (event.target)).get('topic')).trim();
+    if (topic !== '') location.hash = linkToEvents({ kind: 'topic', topic });
+  };
+  return html`
+    <h1 tabindex="-1">Webhooks${filter?.kind === 'topic' && html`: ${filter.topic}`}${filter?.kind === 'unrouted' && ' without a place'}</h1>
+    <nav class="chips" aria-label="Topic">
+      ${chips.map(({ name, to }) => html`<a class=${to.kind === 'topic' && isFailure(to.topic) ? 'is-failed' : ''} href=${linkToEvents(to)} aria-current=${linkToEvents(to) === here ? 'true' : undefined}>${name}</a>`)}
+    </nav>
+    <form class="choose" onSubmit=${choose}>
+      <label>Another topic <input name="topic" autocomplete="off" spellcheck=${false} maxlength="1024" /></label>
+      <button>Show</button>
+    </form>
+    ${filter?.kind === 'unrouted' && html`<p class="quiet">Of a topic that Heron does not document, of another shape, or about an end user that it does not name.</p>`}
+    ${
+      filter !== null &&
+      html`<section aria-label="Webhooks" key=${here}><${Timeline} path=${`events${queryOfEvents(filter)}`} version=${version} what="webhooks" withEndUser /></section>`
+    }
+  `;
+}
+
+/** @param {{ id: string }} properties */
+export function OneEvent({ id }) {
+  const { data, error, again } = /** @type {Answer<LoggedEvent>} */ (useAnswer(`events/${encodeURIComponent(id)}`, 0));
+  return html`
+    <p class="crumb"><a href="#/events">Webhooks</a></p>
+    <h1 tabindex="-1">${data?.topic ?? 'Webhook'}</h1>
+    <${Failure} error=${error} again=${again} stale=${data !== null} />
+    ${data === null && error === null && html`<${Loading} what="the webhook" />`}
+    ${
+      data !== null &&
+      html`<section aria-label="Webhook">
+        <dl class="facts">
+          <div class="long"><dt>id</dt><dd><code>${data.id}</code></dd></div>
+        </dl>
+        <ol class="timeline"><${Event} event=${data} withEndUser opened /></ol>
+      </section>`
+    }
+  `;
+}
