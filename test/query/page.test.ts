@@ -11,7 +11,7 @@ const SCREENSHOTS = process.env.SCREENSHOTS
   ? ['overview-1280-light', 'overview-360-light', 'end-users-360-dark', 'end-user-1280-dark']
   : [];
 const HOSTILE = '<script>document.title="taken"</script><img src=x onerror=alert(1)>';
-const MAX_WIRE_BYTES = 60_000;
+const MAX_WIRE_BYTES = 70_000;
 
 /** Where the machine is busy a browser takes its time: nothing here is about speed. */
 const PATIENCE_MS = 180_000;
@@ -206,7 +206,7 @@ describe.skipIf(chromiumPath === null)('the page', { timeout: PATIENCE_MS }, () 
     expect(await page.evaluate('document.activeElement.tagName')).toBe('H1');
   });
 
-  it('takes less than 60 kB to load, nothing of it from elsewhere', async () => {
+  it('takes less than 70 kB to load, nothing of it from elsewhere', async () => {
     const context = await browser.newContext();
     const page = await context.newPage();
     pages.push(page);
