@@ -1,7 +1,7 @@
 import { clock } from '../clock.ts';
 import type { Env } from '../config.ts';
 import { FOLD_VERSION } from '../events/end-user.ts';
-import { type Instant, rfc3339 } from '../heron/instant.ts';
+import { type Instant, microsecondsBetween, rfc3339 } from '../heron/instant.ts';
 import { pool } from '../pool.ts';
 import type { Checkpoint, Difference, Recomputed, Upkeep } from '../store/upkeep.ts';
 import { CommandFailed, isOutage, reasonOf } from './failure.ts';
@@ -31,11 +31,14 @@ type Rebuilt = {
 /** A checkpoint is written after so many end users. */
 const WINDOW = 100;
 const EXAMPLES = 5;
+const CHECKPOINT_MICROSECONDS = 6 * 3_600_000_000;
 const NONE: Tally = {
   right: 0,
   different: 0,
   forgotten: 0,
   without_events: 0,
+  untimed: 0,
+  newer: 0,
   unknown: 0,
   failed: 0,
   fewer_events: 0,
@@ -66,7 +69,7 @@ export async function rebuild(options: RebuildOptions, env: Env): Promise<number
     if (more > 0) print(`… and ${counted(more, 'end user')} more.\n`);
     print(summary(tally, endUsers, dryRun, milliseconds));
   }
-  return tally.failed > 0 || tally.unknown > 0 || (dryRun && tally.different > 0) ? 1 : 0;
+  return tally.failed > 0 || tally.newer > 0 || (dryRun && tally.different > 0) ? 1 : 0;
 }
 
 async function rebuildOne(upkeep: Upkeep, heronId: string, dryRun: boolean): Promise<Rebuilt> {
@@ -77,6 +80,7 @@ async function rebuildOne(upkeep: Upkeep, heronId: string, dryRun: boolean): Pro
       `Neither log nor states have an end user ${JSON.stringify(heronId)}: give its heron_id.`,
       'end-user-unknown',
     );
+  tell(heronId, recomputed);
   const examples = recomputed.outcome === 'different' ? [{ heron_id: heronId, ...recomputed }] : [];
   return {
     tally: added(NONE, recomputed),
@@ -98,6 +102,7 @@ async function rebuildAll(upkeep: Upkeep, { dryRun, concurrency, restart }: Rebu
     try {
       const recomputed = await upkeep.recompute(heronId, !dryRun);
       tally = added(tally, recomputed);
+      tell(heronId, recomputed);
       if (recomputed.outcome === 'different' && examples.length < EXAMPLES)
         examples.push({ heron_id: heronId, differences: recomputed.differences });
     } catch (error) {
@@ -112,7 +117,13 @@ async function rebuildAll(upkeep: Upkeep, { dryRun, concurrency, restart }: Rebu
       const { ids, next } = await upkeep.endUsers(cursor, WINDOW);
       await pool(ids, concurrency, work);
       cursor = next;
-      const checkpoint = cursor && { cursor, started_at: startedAt, fold_version: FOLD_VERSION, tally };
+      const checkpoint = cursor && {
+        cursor,
+        started_at: startedAt,
+        saved_at: clock(),
+        fold_version: FOLD_VERSION,
+        tally,
+      };
       if (!dryRun) await upkeep.saveCheckpoint(checkpoint || null);
     } while (cursor !== null);
   } finally {
@@ -121,10 +132,16 @@ async function rebuildAll(upkeep: Upkeep, { dryRun, concurrency, restart }: Rebu
   return { tally, examples, startedAt };
 }
 
-/** One of another fold was not finished, and never will be. */
+function tell(heronId: string, { outcome }: Recomputed): void {
+  if (outcome === 'untimed') note(`${heronId} has no state: none of its events has a time.`);
+  if (outcome === 'newer') note(`${heronId} was left alone: its state is of a newer fold than this program knows.`);
+}
+
+/** One of another fold was not finished, and never will be; one that is old may have come back with a backup. */
 async function usable(upkeep: Upkeep): Promise<Checkpoint | null> {
   const checkpoint = await upkeep.checkpoint();
-  return checkpoint?.fold_version === FOLD_VERSION ? checkpoint : null;
+  if (checkpoint === null || checkpoint.fold_version !== FOLD_VERSION) return null;
+  return microsecondsBetween(checkpoint.saved_at, clock()) <= CHECKPOINT_MICROSECONDS ? checkpoint : null;
 }
 
 function added(tally: Tally, recomputed: Recomputed): Tally {

@@ -1,20 +1,20 @@
-import type { Firestore, QuerySnapshot, Transaction } from '@google-cloud/firestore';
+import type { Firestore, Transaction } from '@google-cloud/firestore';
+import { NewerFold } from '../events/carry-over.ts';
 import { type EndUser, FOLD_VERSION } from '../events/end-user.ts';
-import { concernsEndUser, eventOf, type HeronEvent } from '../events/event.ts';
+import { concernsEndUser, type HeronEvent } from '../events/event.ts';
 import { CODE, codeOf } from '../grpc.ts';
 import type { Instant } from '../heron/instant.ts';
 import { whyUnrouted } from '../heron/unrouted.ts';
-import { haveBodies, readBody } from './bodies.ts';
+import { haveBodies } from './bodies.ts';
 import type { Connection } from './connection.ts';
 import { endUserDocuments, eventDocuments, type Stored, type StoredEvent } from './documents.ts';
 import { isErased } from './erasure.ts';
-import { QUERIES } from './queries.ts';
+import { broughtUpToDate } from './history.ts';
+import { counts } from './retention.ts';
 import { type Appended, endUserOf, fold, MAX_INLINE_BYTES } from './store.ts';
 
 /** When events are recorded, and when they may be deleted: null where the log keeps them for ever. */
 export type Times = { readonly recorded_at: Instant; readonly expires_at: Instant | null };
-
-const HISTORY_PAGE = 100;
 
 /**
  * Records events and folds them into their end user's state, in one transaction. It creates the events, which fails all
@@ -56,7 +56,7 @@ async function append(
   if (!complete) throw new Error('Chunks of a body are gone that were there just now: the event must come again.');
   const fresh = arrived.filter(({ event_id }) => !known.has(event_id));
   if (heronId !== null && fresh.some(concernsEndUser)) {
-    const endUser = fold(await currentState(db, transaction, heronId, stored), heronId, fresh);
+    const endUser = fold(await currentState(db, transaction, stored), heronId, fresh, (event) => counts(event, times));
     if (endUser !== null)
       transaction.set(endUserDocuments(db).doc(heronId), { kind: 'state', endUser, changed_at: times.recorded_at });
   }
@@ -64,34 +64,19 @@ async function append(
   return arrived.map((event) => (fresh.includes(event) ? 'appended' : 'duplicate'));
 }
 
-/** The state that the next event is folded into; one of another fold is recomputed from the log. */
+/**
+ * The state that the next event is folded into. One of an older fold is brought up to date; one of a newer fold is left
+ * alone: a newer version is being rolled out, and takes the message when it comes again.
+ */
 async function currentState(
   db: Firestore,
   transaction: Transaction,
-  heronId: string,
   stored: Stored | undefined,
 ): Promise<EndUser | null> {
   if (stored?.kind !== 'state') return null;
-  if (stored.endUser.fold.version === FOLD_VERSION) return stored.endUser;
-  return foldLog(db, transaction, heronId);
-}
-
-/** The state from the events that the log has now. */
-export async function foldLog(db: Firestore, transaction: Transaction, heronId: string): Promise<EndUser | null> {
-  let state: EndUser | null = null;
-  let last: StoredEvent | null = null;
-  do {
-    const { docs }: QuerySnapshot<StoredEvent> = await transaction.get(
-      QUERIES.history(db, heronId, HISTORY_PAGE, last),
-    );
-    for (const event of docs.map((snapshot) => snapshot.data())) {
-      const body = event.body ?? (await readBody(db, event.event_id, event.bytes, transaction));
-      state = fold(state, heronId, [eventOf(body, event.received_at)]);
-      last = event;
-    }
-    if (docs.length < HISTORY_PAGE) last = null;
-  } while (last !== null);
-  return state;
+  const { version } = stored.endUser.fold;
+  if (version > FOLD_VERSION) throw new NewerFold(version);
+  return version === FOLD_VERSION ? stored.endUser : broughtUpToDate(db, transaction, stored.endUser);
 }
 
 /**

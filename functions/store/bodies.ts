@@ -66,7 +66,12 @@ export async function writeBody(
   }
 }
 
-/** @throws where chunks of it are lost. */
+/** Parts of a body are lost. */
+export class IncompleteBody extends Error {
+  override readonly name = 'IncompleteBody';
+}
+
+/** @throws IncompleteBody */
 export async function readBody(
   db: Firestore,
   eventId: string,
@@ -76,7 +81,7 @@ export async function readBody(
   const found = await reader.getAll(...chunksOf(db, eventId, bytes));
   const chunks = found.map((snapshot) => snapshot.data() as Chunk | undefined);
   const body = Buffer.concat(chunks.map((chunk) => chunk?.data ?? new Uint8Array()));
-  if (body.byteLength !== bytes) throw new Error(`The body of event ${eventId} is not complete.`);
+  if (body.byteLength !== bytes) throw new IncompleteBody(`The body of event ${eventId} is not complete.`);
   return body;
 }
 

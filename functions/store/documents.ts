@@ -44,7 +44,7 @@ type EventDocument = {
   reason?: string;
 };
 
-type StateDocument = {
+export type StateDocument = {
   heron_id: string;
   end_user_id: string | null;
   status: string | null;
@@ -77,7 +77,10 @@ type TombstoneDocument = {
 
 type EndUserDocument = StateDocument | TombstoneDocument;
 
-type CheckpointDocument = Omit<Checkpoint, 'started_at'> & { readonly started_at: Timestamp };
+type CheckpointDocument = Omit<Checkpoint, 'started_at' | 'saved_at'> & {
+  readonly started_at: Timestamp;
+  readonly saved_at?: Timestamp;
+};
 
 export function eventDocuments(db: Firestore): CollectionReference<StoredEvent, EventDocument> {
   return db.collection('events').withConverter(EVENT);
@@ -101,9 +104,10 @@ export function changedAt(snapshot: QueryDocumentSnapshot<Stored, EndUserDocumen
 }
 
 /** One of another fold may lack what is read here: it is shown as far as it goes. */
-function endUserOf({ changed_at, last_event, ...state }: StateDocument): EndUser {
+export function endUserOf({ changed_at, last_event, ...state }: StateDocument): EndUser {
   return {
     ...state,
+    fold: state.fold ?? { version: 0, keys: {} },
     status_at: toInstant(state.status_at ?? null),
     processed_at: toInstant(state.processed_at ?? null),
     failed_at: toInstant(state.failed_at ?? null),
@@ -174,16 +178,16 @@ const END_USER: FirestoreDataConverter<Stored, EndUserDocument> = {
       const { at, unfinished = [], ...tombstone } = data.forgotten;
       return { kind: 'forgotten', tombstone: { ...tombstone, at: toInstant(at), unfinished } };
     }
-    return { kind: 'state', endUser: endUserOf(data), changed_at: toInstant(data.changed_at) };
+    return { kind: 'state', endUser: endUserOf(data), changed_at: toInstant((data.changed_at ?? null) as Timestamp) };
   },
 };
 
 const CHECKPOINT: FirestoreDataConverter<Checkpoint, CheckpointDocument> = {
-  toFirestore({ started_at, ...checkpoint }: Checkpoint) {
-    return { ...checkpoint, started_at: toTimestamp(started_at) };
+  toFirestore({ started_at, saved_at, ...checkpoint }: Checkpoint) {
+    return { ...checkpoint, started_at: toTimestamp(started_at), saved_at: toTimestamp(saved_at) };
   },
   fromFirestore(snapshot) {
-    const { started_at, ...checkpoint } = snapshot.data() as CheckpointDocument;
-    return { ...checkpoint, started_at: toInstant(started_at) };
+    const { started_at, saved_at, ...checkpoint } = snapshot.data() as CheckpointDocument;
+    return { ...checkpoint, started_at: toInstant(started_at), saved_at: toInstant(saved_at ?? started_at) };
   },
 };

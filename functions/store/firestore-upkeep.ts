@@ -9,12 +9,14 @@ import {
 } from '@google-cloud/firestore';
 import type { Clock } from '../clock.ts';
 import type { StoreConfig } from '../config.ts';
+import { FOLD_VERSION } from '../events/end-user.ts';
 import { isTransient } from '../grpc.ts';
 import { isHeronId } from '../heron/webhook.ts';
-import { foldLog } from './append.ts';
+import { IncompleteBody } from './bodies.ts';
 import { Connection } from './connection.ts';
-import { checkpointDocument, endUserDocuments, stateDocument } from './documents.ts';
+import { checkpointDocument, endUserDocuments, endUserOf, type StateDocument, stateDocument } from './documents.ts';
 import { erase, forget, lift } from './erasure.ts';
+import { readHistory } from './history.ts';
 import { QUERIES } from './queries.ts';
 import { toInstant } from './timestamp.ts';
 import { toTombstone } from './tombstone.ts';
@@ -110,9 +112,12 @@ export class FirestoreUpkeep implements Upkeep {
    * @returns null where it was not.
    */
   async #recompute(heronId: string, apply: boolean): Promise<Recomputed | null> {
-    const { recomputed, right, updateTime } = await this.#connection.call((db) =>
-      db.runTransaction((transaction) => compare(db, transaction, heronId), { readOnly: true }),
-    );
+    // Of a moment that is named: a read-only transaction whose begin fails is an unhandled rejection in the client.
+    // Source: https://github.com/googleapis/google-cloud-node/issues/9122
+    const { recomputed, right, updateTime } = await this.#connection.call(async (db) => {
+      const { readTime } = await rawEndUser(db, heronId).get();
+      return db.runTransaction((transaction) => compare(db, transaction, heronId), { readOnly: true, readTime });
+    });
     if (right === null || !apply) return recomputed;
     return this.#connection.write(async (db, transaction) => {
       const { ref, updateTime: since } = await transaction.get(rawEndUser(db, heronId));
@@ -151,16 +156,19 @@ async function compare(db: Firestore, transaction: Transaction, heronId: string)
   const snapshot = await transaction.get(rawEndUser(db, heronId));
   const { updateTime } = snapshot;
   const stored = snapshot.data();
-  if (stored?.forgotten !== undefined) return { recomputed: { outcome: 'forgotten' }, right: null, updateTime };
-  const computed = await foldLog(db, transaction, heronId);
-  if (computed === null) {
-    const outcome = stored === undefined ? 'unknown' : 'without_events';
-    return { recomputed: { outcome }, right: null, updateTime };
-  }
-  const right = { ...stateDocument(computed), changed_at: FieldValue.serverTimestamp() };
+  const ends = (recomputed: Recomputed) => ({ recomputed, right: null, updateTime });
+  if (stored?.forgotten !== undefined) return ends({ outcome: 'forgotten' });
+  if (Number(stored?.fold?.version) > FOLD_VERSION) return ends({ outcome: 'newer' });
+  const known = stored === undefined ? null : endUserOf(stored as StateDocument);
+  const { state, events, damaged } = await readHistory(db, transaction, heronId, known);
+  if (events === 0) return ends({ outcome: stored === undefined ? 'unknown' : 'without_events' });
+  if (state === null) return ends({ outcome: 'untimed' });
+  if (damaged.length > 0 && known?.fold.version === FOLD_VERSION)
+    throw new IncompleteBody(`The body of event ${damaged[0]} is not complete.`);
+  const right = { ...stateDocument(state), changed_at: FieldValue.serverTimestamp() };
   const differences = differencesOf(stored === undefined ? null : content(stored), content(right));
-  if (differences.length === 0) return { recomputed: { outcome: 'right' }, right: null, updateTime };
-  const fewerEvents = Number(stored?.event_count) > computed.event_count;
+  if (differences.length === 0) return ends({ outcome: 'right' });
+  const fewerEvents = Number(stored?.event_count) > state.event_count;
   return { recomputed: { outcome: 'different', differences, fewerEvents }, right, updateTime };
 }
 

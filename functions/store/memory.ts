@@ -200,7 +200,8 @@ export class MemoryStore implements Store, Upkeep {
     const stored = this.#endUsers.get(heronId) ?? null;
     const events = this.#of(heronId).map(({ body, received_at }) => eventOf(body, received_at));
     const computed = fold(null, heronId, events);
-    if (computed === null) return { outcome: stored === null ? 'unknown' : 'without_events' };
+    if (events.length === 0) return { outcome: stored === null ? 'unknown' : 'without_events' };
+    if (computed === null) return { outcome: 'untimed' };
     const differences = differencesOf(stored, computed);
     if (differences.length === 0) return { outcome: 'right' };
     if (apply) this.#endUsers.set(heronId, computed);

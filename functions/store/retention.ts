@@ -1,4 +1,4 @@
-import { epoch, type Instant, instantOfEpoch } from '../heron/instant.ts';
+import { epoch, type Instant, instantOfEpoch, microsecondsBetween } from '../heron/instant.ts';
 
 const DAY_SECONDS = 86_400;
 /** TTL deletes within a day or so, each document at its own time: no event may outlive its body. */
@@ -16,4 +16,16 @@ export function expiry(
 function inDays(instant: Instant, days: number): Instant {
   const { seconds, microseconds } = epoch(instant);
   return instantOfEpoch(seconds + days * DAY_SECONDS, microseconds);
+}
+
+/**
+ * Whether an event adds to its end user's count. One that is older than the log keeps events may have been counted
+ * before, when it first came: the log cannot tell.
+ */
+export function counts(
+  { created }: { readonly created: Instant | null },
+  { recorded_at, expires_at }: { readonly recorded_at: Instant; readonly expires_at: Instant | null },
+): boolean {
+  if (expires_at === null || created === null) return true;
+  return microsecondsBetween(created, recorded_at) <= microsecondsBetween(recorded_at, expires_at);
 }

@@ -184,12 +184,20 @@ export function endUserOf(events: readonly HeronEvent[]): string | null {
 }
 
 /** The state after those of the events that concern the end user. @throws Unprocessable: it would fail every time. */
-export function fold(state: EndUser | null, heronId: string, events: readonly HeronEvent[]): EndUser | null {
+export function fold(
+  state: EndUser | null,
+  heronId: string,
+  events: readonly HeronEvent[],
+  counts: boolean | ((event: HeronEvent) => boolean) = true,
+): EndUser | null {
   try {
     return events
       .filter(concernsEndUser)
       .filter((event) => event.heron_id === heronId)
-      .reduce<EndUser | null>((before, event) => evolve(before, event), state);
+      .reduce<EndUser | null>((before, event) => {
+        const isCounted = typeof counts === 'boolean' ? counts : counts(event);
+        return { ...evolve(before, event), event_count: (before?.event_count ?? 0) + (isCounted ? 1 : 0) };
+      }, state);
   } catch (cause) {
     throw new Unprocessable('the event cannot be folded', { cause });
   }

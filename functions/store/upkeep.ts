@@ -34,9 +34,13 @@ export type Shared = {
 /** A field of a state that is not what the log says. */
 export type Difference = { readonly field: string; readonly stored: unknown; readonly computed: unknown };
 
-/** What came of recomputing an end user's state; `without_events`: the log has none of it any more, the state stays. */
+/**
+ * What came of recomputing an end user's state; `without_events`: the log has none of it any more, the state stays;
+ * `untimed`: no event of it has a time, and so it has no state; `newer`: the state is of a newer fold, and stays;
+ * `unknown`: neither state nor log have it.
+ */
 export type Recomputed =
-  | { readonly outcome: 'right' | 'forgotten' | 'without_events' | 'unknown' }
+  | { readonly outcome: 'right' | 'forgotten' | 'without_events' | 'untimed' | 'newer' | 'unknown' }
   | {
       readonly outcome: 'different';
       readonly differences: readonly Difference[];
@@ -48,6 +52,8 @@ export type Recomputed =
 export type Checkpoint = {
   readonly cursor: string;
   readonly started_at: Instant;
+  /** One that is old may have come back with a backup: what changed since is behind it. */
+  readonly saved_at: Instant;
   readonly fold_version: number;
   /** How many came to which outcome. */
   readonly tally: Readonly<Record<string, number>>;

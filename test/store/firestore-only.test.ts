@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto';
 import { PassThrough } from 'node:stream';
 import { Firestore, Timestamp, v1 } from '@google-cloud/firestore';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { type EndUserEvent, Unprocessable } from '../../functions/events/event.ts';
+import { type EndUser, FOLD_VERSION } from '../../functions/events/end-user.ts';
+import { type EndUserEvent, type HeronEvent, Unprocessable } from '../../functions/events/event.ts';
 import { instantOf } from '../../functions/heron/instant.ts';
 import { Lanes } from '../../functions/projector/lanes.ts';
 import { FirestoreStore } from '../../functions/store/firestore.ts';
@@ -156,7 +157,7 @@ describe.skipIf(!hasFirestore)('in Firestore', () => {
     });
   });
 
-  describe('a state of another fold version', () => {
+  describe('a state of an older fold', () => {
     it('is recomputed from the log by the next event', async () => {
       const small = Array.from({ length: 120 }, (_, n) => endUserEvent({ heron_id: 'eus_a', end_user_id: 'x', n }));
       const large = sized(1_000_000, { heron_id: 'eus_a', status: 'ready' });
@@ -164,15 +165,89 @@ describe.skipIf(!hasFirestore)('in Firestore', () => {
       await store.append(small.slice(60));
       await store.append([large]);
       await store.append([event({ heron_id: 'eus_a', created: 'no time' })]);
-      for (const version of [0, 99]) {
-        await db.doc('end_users/eus_a').set({ heron_id: 'eus_a', event_count: -1, fold: { version, other: 'keys' } });
-        expect(await store.append([large])).toEqual(['duplicate']);
-        expect(await stored('end_users/eus_a')).toMatchObject({ event_count: -1 });
-        const next = endUserEvent({ heron_id: 'eus_a', version });
-        small.push(next);
-        expect(await store.append([next])).toEqual(['appended']);
-        expect(await store.endUser('eus_a')).toEqual(foldOf([...small, large]));
-      }
+      await db.doc('end_users/eus_a').set({ heron_id: 'eus_a', event_count: -1, fold: { version: 0, other: 'keys' } });
+      expect(await store.append([large])).toEqual(['duplicate']);
+      expect(await stored('end_users/eus_a')).toMatchObject({ event_count: -1 });
+      const next = endUserEvent({ heron_id: 'eus_a', n: 'next' });
+      expect(await store.append([next])).toEqual(['appended']);
+      expect(await store.endUser('eus_a')).toEqual(foldOf([...small, large, next]));
+    });
+
+    it('is carried over where the log has let go of its events, and a rebuild agrees', async () => {
+      const keeping = new FirestoreStore(config, () => instantOf(NOW), { retentionDays: 30 });
+      stores.push(keeping);
+      const old = [
+        event({ heron_id: 'eus_a', end_user_id: 'x', meta: { a: 1 }, created: '2026-08-01T00:00:00' }),
+        event({ heron_id: 'eus_a', topic: 'end_user.failed', status: 'failed', created: '2026-08-02T00:00:00' }),
+      ];
+      await keeping.append(old);
+      const before = await store.endUser('eus_a');
+      for (const { event_id } of old) await db.doc(`events/${event_id}`).delete();
+      await db.doc('end_users/eus_a').update({ 'fold.version': 1 });
+      expect(await upkeep.recompute('eus_a', true)).toEqual({ outcome: 'without_events' });
+      const next = event({ heron_id: 'eus_a', topic: 'pdf.processed', created: '2026-08-10T00:00:00' });
+      await keeping.append([next]);
+      const after = await store.endUser('eus_a');
+      const { status, status_at, end_user_id, meta, first_event_at, processed_at } = before as EndUser;
+      const kept = { status, status_at, end_user_id, meta, first_event_at, processed_at };
+      expect(after).toMatchObject({ ...kept, event_count: 3, fold: { version: FOLD_VERSION } });
+      expect(await upkeep.recompute('eus_a', true)).toEqual({ outcome: 'right' });
+      expect(await store.endUser('eus_a')).toEqual(after);
+    });
+
+    it('whose history is long is carried over, so that nobody waits, and a rebuild sets it right', async () => {
+      const given = Array.from({ length: 220 }, (_, n) => event({ heron_id: 'eus_a', end_user_id: 'x', n }));
+      for (let n = 0; n < given.length; n += 50) await store.append(given.slice(n, n + 50));
+      await db.doc('end_users/eus_a').update({ 'fold.version': 1, 'fold.keys': {}, processed_at: null });
+      const reads = vi.spyOn(v1.FirestoreClient.prototype, 'runQuery');
+      const next = event({ heron_id: 'eus_a', n: 'next' });
+      expect(await store.append([next])).toEqual(['appended']);
+      expect(reads).toHaveBeenCalledTimes(1);
+      expect(await store.endUser('eus_a')).toMatchObject({ status: 'processed', end_user_id: 'x', event_count: 221 });
+      await upkeep.recompute('eus_a', true);
+      expect(await store.endUser('eus_a')).toEqual(foldOf([...given, next]));
+    });
+
+    it('counts an event of which a part was lost by what the log says of it', async () => {
+      const large = sized(1_000_000, { heron_id: 'eus_a', status: 'ready', created: '2026-08-01T00:00:00' });
+      await store.append([large]);
+      await db.doc(`events/${large.event_id}/body/1`).delete();
+      await db.doc('end_users/eus_a').update({ 'fold.version': 1 });
+      const next = event({ heron_id: 'eus_a', topic: 'pdf.processed' });
+      expect(await store.append([next])).toEqual(['appended']);
+      expect(await store.endUser('eus_a')).toMatchObject({ status: 'ready', event_count: 2 });
+    });
+  });
+
+  describe('a state of a newer fold', () => {
+    it('is left alone by an older program: the message comes again', async () => {
+      const [given, next] = [1, 2].map((n) => event({ heron_id: 'eus_a', n })) as [HeronEvent, HeronEvent];
+      await store.append([given]);
+      await db.doc('end_users/eus_a').update({ 'fold.version': 99 });
+      const before = await stored('end_users/eus_a');
+      const refused = store.append([next]);
+      await expect(refused).rejects.toThrow('fold 99');
+      await expect(refused).rejects.not.toThrow(Unprocessable);
+      expect(await upkeep.recompute('eus_a', true)).toEqual({ outcome: 'newer' });
+      expect(await stored('end_users/eus_a')).toEqual(before);
+      expect(await store.event(next.event_id)).toBeNull();
+    });
+  });
+
+  describe('an event that is older than the log keeps events', () => {
+    it('is folded, and not counted: it may have been before', async () => {
+      const keeping = new FirestoreStore(config, () => instantOf(NOW), { retentionDays: 30 });
+      stores.push(keeping);
+      const recent = event({ heron_id: 'eus_a', topic: 'pdf.processed', created: '2026-08-10T00:00:00' });
+      const expired = event({ heron_id: 'eus_a', status: 'processed', created: '2026-06-01T00:00:00' });
+      await keeping.append([expired]);
+      expect(await store.endUser('eus_a')).toMatchObject({ event_count: 0, status: 'processed' });
+      await keeping.append([recent]);
+      expect(await store.endUser('eus_a')).toMatchObject({ event_count: 1, status: 'processed' });
+      expect(await upkeep.recompute('eus_a', true)).toEqual({ outcome: 'right' });
+      await db.doc(`events/${expired.event_id}`).delete();
+      await keeping.append([expired]);
+      expect(await store.endUser('eus_a')).toMatchObject({ event_count: 1, status: 'processed' });
     });
   });
 

@@ -32,13 +32,19 @@ export function rebuildingContract(sides: () => Side): void {
       await store.append([event({ heron_id: 'eus_b', created: 'no time' })]);
       for (const apply of [true, false]) {
         expect(await upkeep.recompute('eus_a', apply)).toEqual({ outcome: 'right' });
-        expect(await upkeep.recompute('eus_b', apply)).toEqual({ outcome: 'unknown' });
+        expect(await upkeep.recompute('eus_b', apply)).toEqual({ outcome: 'untimed' });
       }
       expect(await store.endUser('eus_a')).toEqual(foldOf(given));
     });
 
     it('remembers how far it has come', async () => {
-      const checkpoint = { cursor: 'eus_a', started_at: instantOf(NOW), fold_version: 1, tally: { right: 3 } };
+      const checkpoint = {
+        cursor: 'eus_a',
+        started_at: instantOf(NOW),
+        saved_at: instantOf(NOW),
+        fold_version: 1,
+        tally: { right: 3 },
+      };
       expect(await upkeep.checkpoint()).toBeNull();
       await upkeep.saveCheckpoint(checkpoint);
       expect(await upkeep.checkpoint()).toEqual(checkpoint);
