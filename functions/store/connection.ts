@@ -9,8 +9,8 @@ import { CODE, codeOf, isTransient } from '../grpc.ts';
 const CLOSE_MS = 5_000;
 
 /** Between attempts at a transaction: twice as long each time, from the first to the last. */
-const FIRST_PAUSE_MS = 50;
-const LAST_PAUSE_MS = 2_000;
+const FIRST_PAUSE_MS = 500;
+const LAST_PAUSE_MS = 4_000;
 /** Who is asked for less must not come back at once. */
 const EXHAUSTED_PAUSE_MS = 1_000;
 
