@@ -126,6 +126,24 @@ onProject(
   .option('--lift', 'take its tombstone away: new events count again', false)
   .action(async (id: string, options) => finish((await import('./forget.ts')).forget(id, options, process.env)));
 
+onProject(program, 'recover', 'bring in what Heron failed to deliver and gave up; needs HERON_API_KEY')
+  .option('--since <time>', 'only attempts from then on (RFC 3339); else those since the last run', instant)
+  .option('--dry-run', 'change nothing: tell what would be brought in', false)
+  .action(async (options) => finish((await import('./recover.ts')).recover(options, process.env)));
+
+const webhooks = program.command('webhooks').description('what Heron sends where; needs HERON_API_KEY');
+command(webhooks, 'list', 'each topic that is registered with Heron, and its address').action(async (options) =>
+  finish((await import('./webhooks.ts')).list(options, process.env)),
+);
+command(webhooks, 'register', 'have Heron send topics to an address: shows what would change, and asks')
+  .requiredOption('--url <url>', 'the address of ingest', httpUrl)
+  .option('--topics <topic...>', 'these topics')
+  .option('--all', 'all that Heron sends, but those that it asks not to subscribe to', false)
+  .option('--delete-others', 'also delete what leads to the address and is not among them', false)
+  .option('--dry-run', 'only show what would change', false)
+  .option('--yes', 'do not ask', false)
+  .action(async (options) => finish((await import('./webhooks.ts')).register(options, process.env)));
+
 onProject(program, 'replay', 'send events of the log again, to one subscriber alone and marked as a replay')
   .requiredOption('--to <name>', 'the subscriber')
   .option('--topic <pattern...>', 'only of these topics, such as end_user.*; else those that it subscribes to')

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Stopwatch } from '../clock.ts';
 import { type AttemptPage, attemptPage, BrokenAnswer, payloadOf } from '../heron/answers.ts';
+import { type Registration, registrationsOf, type Step, topicsOf } from '../heron/registrations.ts';
 
 /** Heron's API refused, or could not be reached: `message` says which call, why, and what to do. */
 export class HeronApiError extends Error {
@@ -27,13 +28,6 @@ export type HeronApiOptions = {
   /** From 0 to 1: spreads what several would do at once. */
   readonly random?: () => number;
   readonly pause?: (milliseconds: number, signal: AbortSignal) => Promise<void>;
-};
-
-export type Registration = {
-  readonly heron_id: string;
-  readonly topic: string;
-  readonly url: string;
-  readonly is_enabled: boolean;
 };
 
 /** As many as Heron gives at once. */
@@ -100,6 +94,42 @@ export class HeronApi {
   async resend(attemptId: string): Promise<void> {
     const path = `/webhooks/deliveries/${encodeURIComponent(attemptId)}/resend`;
     await this.#call({ method: 'POST', path, endpoint: 'resend' }, () => {});
+  }
+
+  /** What Heron sends where. @throws HeronApiError, UnexpectedAnswer */
+  async registrations(): Promise<readonly Registration[]> {
+    return this.#call({ method: 'GET', path: '/webhooks', endpoint: 'webhooks' }, registrationsOf);
+  }
+
+  /** The topics that Heron sends today. @throws HeronApiError, UnexpectedAnswer */
+  async topics(): Promise<readonly string[]> {
+    return this.#call({ method: 'GET', path: '/webhooks/topics', endpoint: 'topics' }, topicsOf);
+  }
+
+  /** Carries a step out. @throws HeronApiError */
+  async carryOut(step: Step, url: string): Promise<void> {
+    switch (step.kind) {
+      case 'keep':
+        return;
+      case 'create': {
+        const body = { topic: step.topic, url, is_enabled: true };
+        return this.#call({ method: 'POST', path: '/webhooks', endpoint: 'webhooks', body }, () => {});
+      }
+      case 'enable': {
+        const { heron_id, topic } = step.registration;
+        const body = { topic, url: step.registration.url, is_enabled: true };
+        return this.#call(
+          { method: 'PUT', path: `/webhooks/${encodeURIComponent(heron_id)}`, endpoint: 'webhook', body },
+          () => {},
+        );
+      }
+      case 'delete': {
+        const path = `/webhooks/${encodeURIComponent(step.registration.heron_id)}`;
+        return this.#call({ method: 'DELETE', path, endpoint: 'webhook' }, () => {});
+      }
+      default:
+        step satisfies never;
+    }
   }
 
   async #call<T>(call: Call, read: (text: string) => T): Promise<T> {

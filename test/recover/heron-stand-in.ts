@@ -23,6 +23,10 @@ export class HeronStandIn {
   readonly faults: Fault[] = [];
   readonly calls: string[] = [];
   readonly resent: string[] = [];
+  webhooks: { heron_id: string; topic: string; url: string; is_enabled: boolean }[] = [];
+  topics: string[] = [];
+  /** Topics of which nothing may be registered. */
+  readonly refusedTopics = new Set<string>();
   /** Called before each page is answered: Heron goes on meanwhile. */
   beforePage: (page: number) => void = () => {};
   envelope = (deliveries: readonly unknown[], next: string | null): unknown => ({ deliveries, next_cursor: next });
@@ -88,11 +92,42 @@ export class HeronStandIn {
       const rows = this.attempts.slice(from, from + limit).map(({ payload: _, ...row }) => ({ ...row, status: 0 }));
       return json(200, this.envelope(rows, from + limit < this.attempts.length ? `c${from + limit}` : null));
     }
+    if (pathname.startsWith('/api/webhooks') && id === undefined) return this.#registrations(request, pathname, json);
     if (attempt === undefined) return json(404, { code: 404, name: 'Not Found', description: 'no such delivery' });
     if (resend !== undefined && method === 'POST') {
       this.resent.push(attempt.heron_id);
       return json(200, {});
     }
     json(200, this.detail(attempt));
+  }
+
+  async #registrations(
+    request: IncomingMessage,
+    pathname: string,
+    json: (status: number, body: unknown) => void,
+  ): Promise<void> {
+    const chunks: Buffer[] = [];
+    for await (const chunk of request) chunks.push(chunk);
+    const sent = chunks.length === 0 ? {} : JSON.parse(Buffer.concat(chunks).toString());
+    const heronId = pathname.split('/')[3];
+    const webhook = this.webhooks.find(({ heron_id }) => heron_id === heronId);
+    switch (`${request.method} ${heronId === undefined ? '' : heronId === 'topics' ? 'topics' : 'id'}`) {
+      case 'GET ':
+        return json(200, { webhooks: this.webhooks });
+      case 'GET topics':
+        return json(200, { topics: this.topics });
+      case 'POST ':
+        if (this.refusedTopics.has(sent.topic)) return json(400, { code: 400, name: 'Bad Request', description: 'no' });
+        this.webhooks.push({ heron_id: `wbh_${this.webhooks.length}`, is_enabled: true, ...sent });
+        return json(201, { webhook: this.webhooks.at(-1) });
+      case 'PUT id':
+        Object.assign(webhook ?? {}, sent);
+        return json(200, { webhook });
+      case 'DELETE id':
+        this.webhooks = this.webhooks.filter((one) => one !== webhook);
+        return json(200, {});
+      default:
+        return json(405, {});
+    }
   }
 }
