@@ -40,14 +40,18 @@ resource "google_pubsub_topic_iam_member" "pubsub_agent" {
   depends_on = [google_pubsub_subscription.dead_letter]
 }
 
-# The second for the whole project, once, and not for each of some 45 subscriptions a subscriber: the agent is Google's
-# own, it carries every message here anyway, and a subscription that is made anew cannot lose the grant.
-resource "google_project_iam_member" "pubsub_agent" {
-  project = var.project_id
-  role    = "roles/pubsub.subscriber"
-  member  = local.pubsub_agent
+# The second on each subscription, not once on the project: another environment there would share that grant, and take it
+# along when it is destroyed.
+resource "google_pubsub_subscription_iam_member" "pubsub_agent" {
+  for_each = google_pubsub_subscription.subscriber
 
-  depends_on = [google_pubsub_subscription.dead_letter]
+  subscription = each.value.name
+  role         = "roles/pubsub.subscriber"
+  member       = local.pubsub_agent
+
+  lifecycle {
+    replace_triggered_by = [google_pubsub_subscription.subscriber[each.key].id] # one made anew forgets its grants
+  }
 }
 
 resource "google_pubsub_subscription_iam_member" "operator" {
@@ -66,11 +70,21 @@ resource "google_pubsub_topic_iam_member" "operator" {
   member = each.value[1]
 }
 
-# `heron forget` looks into every dead-letter subscription there is, and so lists them.
+# `heron forget` looks into every dead-letter subscription there is, and so lists them: a right that only the project can
+# give. A condition makes a grant one of its own, which another environment neither shares nor takes along; Pub/Sub knows
+# none on names, so this one is always true.
 resource "google_project_iam_member" "operator_bus" {
   for_each = var.operators
 
   project = var.project_id
   role    = "roles/pubsub.viewer"
   member  = each.value
+
+  condition {
+    title       = "${var.prefix}heron"
+    description = "Always true: it keeps this environment's grant apart from others'"
+    expression  = "request.time >= timestamp(\"2000-01-01T00:00:00Z\")"
+  }
+
+  depends_on = [google_project_service.api]
 }

@@ -46,7 +46,13 @@ resource "google_cloudfunctions2_function" "ingest" {
     }
   }
 
-  depends_on = [google_secret_manager_secret_version.heron, terraform_data.grants_settled]
+  # It answers 200 once a topic has the event: every subscription is there before it, or what it takes would be nowhere.
+  depends_on = [
+    google_pubsub_subscription.dead_letter,
+    google_pubsub_subscription.subscriber,
+    google_secret_manager_secret_version.heron,
+    terraform_data.grants_settled,
+  ]
 }
 
 # Heron signs its webhooks and has no Google account: the signature is the lock, and this opens the door to it.

@@ -47,6 +47,13 @@ resource "google_firestore_database" "events" {
   depends_on = [google_project_service.api]
 }
 
+# Destroy leaves the database; so does whoever made it before us. Once it is in the state, this does nothing more.
+import {
+  for_each = var.firestore_database_exists ? toset([local.database_name]) : []
+  to       = google_firestore_database.events
+  id       = "projects/${var.project_id}/databases/${each.value}"
+}
+
 # A restored database brings the composite indexes of its backup with it.
 resource "google_firestore_index" "query" {
   for_each = { for key, index in local.indexes : key => index if length(index.fields) > 1 }
@@ -140,4 +147,6 @@ resource "google_project_iam_member" "operator_store" {
     title      = local.database_condition.title
     expression = local.database_condition.expression
   }
+
+  depends_on = [google_project_service.api]
 }

@@ -54,6 +54,12 @@ variable "firestore_database" {
   }
 }
 
+variable "firestore_database_exists" {
+  description = "Take up a database that is there already: after Destroy, or because the project had it. See README.md."
+  type        = bool
+  default     = false
+}
+
 variable "firestore_location" {
   description = "Where Firestore keeps its data: a region, nam5 or eur3. null: the region. Cannot be changed later."
   type        = string

@@ -8,7 +8,7 @@ terraform {
     }
     google = {
       source  = "hashicorp/google"
-      version = ">= 6.50, < 8"
+      version = ">= 7.0, < 8"
     }
   }
 }
@@ -17,4 +17,8 @@ provider "google" {
   project        = var.project_id
   region         = var.region
   default_labels = local.labels
+
+  # A person's credentials have a project of their own in Google's books, and some APIs refuse them for it: name ours.
+  billing_project       = var.project_id
+  user_project_override = true
 }

@@ -1,8 +1,11 @@
 # Each thing that can go wrong has its alert, and each alert says what to do.
-mock_provider "archive" {}
+mock_provider "archive" {
+  source          = "./tests/mocks/archive"
+  override_during = plan
+}
 
 mock_provider "google" {
-  source          = "./tests/mocks"
+  source          = "./tests/mocks/google"
   override_during = plan
 }
 

@@ -1,8 +1,11 @@
 # The promises about the path itself: who may do what, what is public, what fits.
-mock_provider "archive" {}
+mock_provider "archive" {
+  source          = "./tests/mocks/archive"
+  override_during = plan
+}
 
 mock_provider "google" {
-  source          = "./tests/mocks"
+  source          = "./tests/mocks/google"
   override_during = plan
 }
 
@@ -87,7 +90,7 @@ run "functions" {
     condition = [
       for function in [google_cloudfunctions2_function.ingest, google_cloudfunctions2_function.projector, google_cloudfunctions2_function.query] :
       [function.build_config[0].entry_point, function.service_config[0].service_account_email]
-    ] == [["ingest", "fn-ingest@test"], ["projector", "fn-projector@test"], ["query", "fn-query@test"]]
+    ] == [["ingest", "fn-ingest@my-project.iam.gserviceaccount.com"], ["projector", "fn-projector@my-project.iam.gserviceaccount.com"], ["query", "fn-query@my-project.iam.gserviceaccount.com"]]
     error_message = "each function has its target and its own service account"
   }
 
@@ -128,12 +131,12 @@ run "least_rights" {
   }
 
   assert {
-    condition     = toset(values(google_pubsub_topic_iam_member.ingest)[*].topic) == toset(values(google_pubsub_topic.event)[*].name) && alltrue([for grant in google_pubsub_topic_iam_member.ingest : grant.member == "serviceAccount:fn-ingest@test" && grant.role == "roles/pubsub.publisher"])
+    condition     = toset(values(google_pubsub_topic_iam_member.ingest)[*].topic) == toset(values(google_pubsub_topic.event)[*].name) && alltrue([for grant in google_pubsub_topic_iam_member.ingest : grant.member == "serviceAccount:fn-ingest@my-project.iam.gserviceaccount.com" && grant.role == "roles/pubsub.publisher"])
     error_message = "ingest may publish to Heron's topics and unrouted"
   }
 
   assert {
-    condition     = google_secret_manager_secret_iam_member.ingest.member == "serviceAccount:fn-ingest@test" && google_secret_manager_secret_iam_member.ingest.role == "roles/secretmanager.secretAccessor"
+    condition     = google_secret_manager_secret_iam_member.ingest.member == "serviceAccount:fn-ingest@my-project.iam.gserviceaccount.com" && google_secret_manager_secret_iam_member.ingest.role == "roles/secretmanager.secretAccessor"
     error_message = "ingest may read the secret"
   }
 
@@ -143,12 +146,12 @@ run "least_rights" {
   }
 
   assert {
-    condition     = google_pubsub_topic_iam_member.projector_dead_letter.topic == "dead-letter.projector" && google_pubsub_topic_iam_member.projector_dead_letter.member == "serviceAccount:fn-projector@test"
+    condition     = google_pubsub_topic_iam_member.projector_dead_letter.topic == "dead-letter.projector" && google_pubsub_topic_iam_member.projector_dead_letter.member == "serviceAccount:fn-projector@my-project.iam.gserviceaccount.com"
     error_message = "the projector may publish its own dead letters"
   }
 
   assert {
-    condition     = google_cloud_run_service_iam_member.projector_push.service == "projector" && google_cloud_run_service_iam_member.projector_push.member == "serviceAccount:sub-projector@test"
+    condition     = google_cloud_run_service_iam_member.projector_push.service == "projector" && google_cloud_run_service_iam_member.projector_push.member == "serviceAccount:sub-projector@my-project.iam.gserviceaccount.com"
     error_message = "only the projector's own subscriptions may call it"
   }
 
@@ -160,17 +163,16 @@ run "least_rights" {
   # Every grant on the project itself. Whoever adds one adds it here, with a reason.
   assert {
     condition = toset([for grant in concat(
-      [google_project_iam_member.build_source, google_project_iam_member.projector_store, google_project_iam_member.pubsub_agent, google_project_iam_member.query_store],
+      [google_project_iam_member.build_source, google_project_iam_member.projector_store, google_project_iam_member.query_store],
       values(google_project_iam_member.build), values(google_project_iam_member.operator_bus), values(google_project_iam_member.operator_store),
       ) : join(" ", [grant.member, grant.role, length(grant.condition)])]) == toset([
-      "group:operators@example.com roles/datastore.user 1",                                                  # Firestore has no IAM below the project: a condition names the database
-      "group:operators@example.com roles/pubsub.viewer 0",                                                   # subscriptions can be listed in the whole project only: erasure looks into every dead-letter subscription
-      "serviceAccount:fn-build@test roles/artifactregistry.writer 0",                                        # the repository of the images is Google's to make
-      "serviceAccount:fn-build@test roles/logging.logWriter 0",                                              # logs have no IAM of their own
-      "serviceAccount:fn-build@test roles/storage.objectViewer 1",                                           # of the two buckets with the source
-      "serviceAccount:fn-projector@test roles/datastore.user 1",                                             # as operators
-      "serviceAccount:fn-query@test roles/datastore.viewer 1",                                               # the same, reading
-      "serviceAccount:service-123456789012@gcp-sa-pubsub.iam.gserviceaccount.com roles/pubsub.subscriber 0", # Google's own agent acknowledges what it forwards as a dead letter
+      "group:operators@example.com roles/datastore.user 1",                                         # Firestore has no IAM below the project: a condition names the database
+      "group:operators@example.com roles/pubsub.viewer 1",                                          # subscriptions can be listed in the whole project only: erasure looks into every dead-letter subscription
+      "serviceAccount:fn-build@my-project.iam.gserviceaccount.com roles/artifactregistry.writer 0", # the repository of the images is Google's to make
+      "serviceAccount:fn-build@my-project.iam.gserviceaccount.com roles/logging.logWriter 0",       # logs have no IAM of their own
+      "serviceAccount:fn-build@my-project.iam.gserviceaccount.com roles/storage.objectViewer 1",    # of the two buckets with the source
+      "serviceAccount:fn-projector@my-project.iam.gserviceaccount.com roles/datastore.user 1",      # as operators
+      "serviceAccount:fn-query@my-project.iam.gserviceaccount.com roles/datastore.viewer 1",        # the same, reading
     ])
     error_message = "no account holds a role on the project outside this list"
   }

@@ -1,8 +1,11 @@
 # What is refused before anything is made.
-mock_provider "archive" {}
+mock_provider "archive" {
+  source          = "./tests/mocks/archive"
+  override_during = plan
+}
 
 mock_provider "google" {
-  source          = "./tests/mocks"
+  source          = "./tests/mocks/google"
   override_during = plan
 }
 
@@ -15,6 +18,9 @@ run "a_topic_heron_does_not_have" {
   variables {
     subscribers = { billing = { topics = ["end_user.proccessed"], push_endpoint = "https://billing.example.com" } }
   }
+  plan_options {
+    target = [google_pubsub_topic.dead_letter]
+  }
   expect_failures = [var.subscribers]
 }
 
@@ -22,6 +28,9 @@ run "no_topics" {
   command = plan
   variables {
     subscribers = { billing = { topics = [], push_endpoint = "https://billing.example.com" } }
+  }
+  plan_options {
+    target = [google_pubsub_topic.dead_letter]
   }
   expect_failures = [var.subscribers]
 }
@@ -31,6 +40,9 @@ run "two_destinations" {
   variables {
     subscribers = { billing = { topics = ["*"], push_endpoint = "https://billing.example.com", bigquery_table = "my-project.heron.events" } }
   }
+  plan_options {
+    target = [google_pubsub_topic.dead_letter]
+  }
   expect_failures = [var.subscribers]
 }
 
@@ -38,6 +50,9 @@ run "no_destination" {
   command = plan
   variables {
     subscribers = { billing = { topics = ["*"] } }
+  }
+  plan_options {
+    target = [google_pubsub_topic.dead_letter]
   }
   expect_failures = [var.subscribers]
 }
@@ -47,6 +62,9 @@ run "nobody_to_pull" {
   variables {
     subscribers = { billing = { topics = ["*"], pull_members = [] } }
   }
+  plan_options {
+    target = [google_pubsub_topic.dead_letter]
+  }
   expect_failures = [var.subscribers]
 }
 
@@ -54,6 +72,9 @@ run "a_push_without_tls" {
   command = plan
   variables {
     subscribers = { billing = { topics = ["*"], push_endpoint = "http://billing.example.com" } }
+  }
+  plan_options {
+    target = [google_pubsub_topic.dead_letter]
   }
   expect_failures = [var.subscribers]
 }
@@ -63,6 +84,9 @@ run "a_table_without_its_dataset" {
   variables {
     subscribers = { billing = { topics = ["*"], bigquery_table = "events" } }
   }
+  plan_options {
+    target = [google_pubsub_topic.dead_letter]
+  }
   expect_failures = [var.subscribers]
 }
 
@@ -70,6 +94,9 @@ run "a_name_that_is_taken" {
   command = plan
   variables {
     subscribers = { projector = { topics = ["*"], push_endpoint = "https://billing.example.com" } }
+  }
+  plan_options {
+    target = [google_pubsub_topic.dead_letter]
   }
   expect_failures = [var.subscribers]
 }
@@ -79,6 +106,9 @@ run "a_name_too_long_for_an_account" {
   variables {
     subscribers = { underwriting-automation = { topics = ["*"], push_endpoint = "https://billing.example.com" } }
   }
+  plan_options {
+    target = [google_pubsub_topic.dead_letter]
+  }
   expect_failures = [var.subscribers]
 }
 
@@ -87,77 +117,45 @@ run "anyone_may_pull" {
   variables {
     subscribers = { billing = { topics = ["*"], pull_members = ["allUsers"] } }
   }
+  plan_options {
+    target = [google_pubsub_topic.dead_letter]
+  }
   expect_failures = [var.subscribers]
 }
 
-run "anyone_may_ask" {
+run "anyone" {
   command = plan
   variables {
+    operators     = ["allAuthenticatedUsers"]
     query_members = ["allUsers"]
   }
-  expect_failures = [var.query_members]
+  expect_failures = [var.operators, var.query_members]
 }
 
-run "anyone_is_an_operator" {
+run "sizes" {
   command = plan
   variables {
-    operators = ["allAuthenticatedUsers"]
+    ingest               = { concurrency = 80 } # bodies of 10 MB do not fit
+    projector            = { memory_mib = 512 } # nor do messages
+    query                = { cpu = 0.5 }        # Cloud Run wants a whole one for many requests
+    topic_retention_days = 32                   # more than Pub/Sub has
   }
-  expect_failures = [var.operators]
+  expect_failures = [var.ingest, var.projector, var.query, var.topic_retention_days]
 }
 
-run "bodies_that_do_not_fit_in_ingest" {
+run "names" {
   command = plan
   variables {
-    ingest = { concurrency = 80 }
+    prefix     = "staging"      # runs into the name
+    project_id = "123456789012" # a project's number
   }
-  expect_failures = [var.ingest]
+  expect_failures = [var.prefix, var.project_id]
 }
 
-run "messages_that_do_not_fit_in_projector" {
-  command = plan
-  variables {
-    projector = { memory_mib = 512 }
-  }
-  expect_failures = [var.projector]
-}
-
-run "half_a_cpu_for_many_requests" {
-  command = plan
-  variables {
-    query = { cpu = 0.5 }
-  }
-  expect_failures = [var.query]
-}
-
-run "a_prefix_that_runs_into_the_name" {
-  command = plan
-  variables {
-    prefix = "staging"
-  }
-  expect_failures = [var.prefix]
-}
-
-run "a_prefix_google_keeps_for_itself" {
+run "a_name_google_keeps_for_itself" {
   command = plan
   variables {
     prefix = "goog-"
   }
   expect_failures = [var.prefix]
-}
-
-run "a_project_number" {
-  command = plan
-  variables {
-    project_id = "123456789012"
-  }
-  expect_failures = [var.project_id]
-}
-
-run "more_retention_than_pubsub_has" {
-  command = plan
-  variables {
-    topic_retention_days = 32
-  }
-  expect_failures = [var.topic_retention_days]
 }

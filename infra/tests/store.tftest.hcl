@@ -1,8 +1,11 @@
 # Firestore: what is indexed, what is kept, what survives.
-mock_provider "archive" {}
+mock_provider "archive" {
+  source          = "./tests/mocks/archive"
+  override_during = plan
+}
 
 mock_provider "google" {
-  source          = "./tests/mocks"
+  source          = "./tests/mocks/google"
   override_during = plan
 }
 

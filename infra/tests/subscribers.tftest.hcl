@@ -1,8 +1,11 @@
 # How services join, as in examples/production.tfvars.
-mock_provider "archive" {}
+mock_provider "archive" {
+  source          = "./tests/mocks/archive"
+  override_during = plan
+}
 
 mock_provider "google" {
-  source          = "./tests/mocks"
+  source          = "./tests/mocks/google"
   override_during = plan
 }
 
@@ -87,9 +90,10 @@ run "subscriptions" {
     condition = (
       toset(values(google_pubsub_topic_iam_member.pubsub_agent)[*].topic) == toset(values(google_pubsub_topic.dead_letter)[*].name) &&
       alltrue([for grant in google_pubsub_topic_iam_member.pubsub_agent : grant.role == "roles/pubsub.publisher" && grant.member == local.pubsub_agent]) &&
-      google_project_iam_member.pubsub_agent.role == "roles/pubsub.subscriber" && google_project_iam_member.pubsub_agent.member == local.pubsub_agent
+      toset(values(google_pubsub_subscription_iam_member.pubsub_agent)[*].subscription) == toset(values(google_pubsub_subscription.subscriber)[*].name) &&
+      alltrue([for grant in google_pubsub_subscription_iam_member.pubsub_agent : grant.role == "roles/pubsub.subscriber" && grant.member == local.pubsub_agent])
     )
-    error_message = "Pub/Sub's agent may publish every dead letter, and acknowledge (once for the project) what it forwards"
+    error_message = "Pub/Sub's agent may publish every dead letter, and acknowledge what it forwards"
   }
 
   assert {
@@ -102,7 +106,7 @@ run "subscriptions" {
 
   assert {
     condition = alltrue([for key, subscription in google_pubsub_subscription.subscriber : alltrue([for push in subscription.push_config : alltrue([
-      push.oidc_token[0].service_account_email == "sub-${split(".", trimprefix(key, "replay."))[0]}@test",
+      push.oidc_token[0].service_account_email == "sub-${split(".", trimprefix(key, "replay."))[0]}@my-project.iam.gserviceaccount.com",
       push.oidc_token[0].audience == push.push_endpoint,
     ])])])
     error_message = "every push has an identity token of its subscriber's own account, for its endpoint"
@@ -144,7 +148,7 @@ run "subscriptions" {
       google_bigquery_table_iam_member.subscriber["warehouse"].project == "my-project" &&
       google_bigquery_table_iam_member.subscriber["warehouse"].dataset_id == "heron" &&
       google_bigquery_table_iam_member.subscriber["warehouse"].table_id == "events" &&
-      google_bigquery_table_iam_member.subscriber["warehouse"].member == "serviceAccount:sub-warehouse@test"
+      google_bigquery_table_iam_member.subscriber["warehouse"].member == "serviceAccount:sub-warehouse@my-project.iam.gserviceaccount.com"
     )
     error_message = "a warehouse's account may write its one table"
   }
@@ -158,8 +162,8 @@ run "subscriptions" {
     condition = (
       output.subscribers.underwriting.subscriptions == tolist(["replay.underwriting", "underwriting.end_user.processed", "underwriting.end_user.reviewed"]) &&
       output.subscribers.underwriting.dead_letters == "dead-letter.underwriting" &&
-      output.subscribers.underwriting.service_account == "sub-underwriting@test" &&
-      strcontains(output.subscribers.underwriting.todo, "--member=serviceAccount:sub-underwriting@test")
+      output.subscribers.underwriting.service_account == "sub-underwriting@my-project.iam.gserviceaccount.com" &&
+      strcontains(output.subscribers.underwriting.todo, "--member=serviceAccount:sub-underwriting@my-project.iam.gserviceaccount.com")
     )
     error_message = "a subscriber is told what it must know"
   }

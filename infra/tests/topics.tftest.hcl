@@ -1,5 +1,8 @@
 # The first plan of all, when nothing that Google decides is known yet.
-mock_provider "archive" {}
+mock_provider "archive" {
+  source          = "./tests/mocks/archive"
+  override_during = plan
+}
 
 mock_provider "google" {}
 

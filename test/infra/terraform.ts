@@ -19,16 +19,25 @@ function run(program: string, args: readonly string[], env: NodeJS.ProcessEnv = 
 
 /** How the module can be checked on this machine, or why it cannot. */
 export type Terraform =
-  | { readonly kind: 'ready'; readonly check: (args: readonly string[]) => Promise<Output> }
+  | {
+      readonly kind: 'ready';
+      readonly check: (args: readonly string[]) => Promise<Output>;
+      /** What waits for what, as `terraform graph -type=plan` draws it. */
+      readonly graph: () => Promise<Output>;
+    }
   | { readonly kind: 'missing'; readonly why: string };
 
 /**
  * Terraform with its providers from the registry. Where that cannot be reached, TERRAFORM_CHECK may name a program that
- * does without: `TERRAFORM_CHECK DIR [arguments of terraform test]` formats, validates and tests.
+ * does without: `TERRAFORM_CHECK DIR [arguments of terraform test]` formats, validates and tests, and
+ * `TERRAFORM_CHECK DIR graph` prints the graph.
  */
 export async function findTerraform(): Promise<Terraform> {
   const { TERRAFORM_CHECK } = process.env;
-  if (TERRAFORM_CHECK) return { kind: 'ready', check: (args) => run(TERRAFORM_CHECK, [INFRA, ...args]) };
+  if (TERRAFORM_CHECK) {
+    const check = (args: readonly string[]) => run(TERRAFORM_CHECK, [INFRA, ...args]);
+    return { kind: 'ready', check, graph: () => check(['graph']) };
+  }
   const env = { ...process.env, TF_IN_AUTOMATION: '1', TF_DATA_DIR: mkdtempSync(join(tmpdir(), 'terraform-')) };
   const terraform = (...args: string[]) => run('terraform', [`-chdir=${INFRA}`, ...args], env);
   const { code, text } = await terraform('init', '-backend=false', '-input=false', '-no-color');
@@ -48,7 +57,7 @@ export async function findTerraform(): Promise<Terraform> {
     }
     return terraform('test', ...args);
   };
-  return { kind: 'ready', check };
+  return { kind: 'ready', check, graph: () => terraform('graph', '-type=plan') };
 }
 
 /** A line of `terraform test -json -verbose`, as far as used here. */
@@ -68,4 +77,26 @@ export type Resource = {
 
 export function testLines(text: string): TestLine[] {
   return text.split('\n').flatMap((line) => (line.startsWith('{') ? [JSON.parse(line) as TestLine] : []));
+}
+
+/** What each resource and data source waits for, directly or not, by address without keys. */
+export function waitsFor(dot: string): Map<string, ReadonlySet<string>> {
+  const next = new Map<string, string[]>();
+  for (const [, from = '', to = ''] of dot.matchAll(
+    /"\[root\] ([^"]+?)(?: \([a-z]+\))?" -> "\[root\] ([^"]+?)(?: \([a-z]+\))?"/g,
+  )) {
+    next.set(from, [...(next.get(from) ?? []), to]);
+  }
+  const reached = (from: string) => {
+    const seen = new Set<string>();
+    const ahead = [from];
+    for (let at = ahead.pop(); at !== undefined; at = ahead.pop()) {
+      seen.add(at);
+      for (const to of next.get(at) ?? []) if (!seen.has(to)) ahead.push(to);
+    }
+    seen.delete(from);
+    return seen;
+  };
+  const resource = /^(data\.)?[a-z0-9]+_[a-z0-9_]+\.[a-z0-9_]+$/;
+  return new Map([...next.keys()].filter((one) => resource.test(one)).map((one) => [one, reached(one)]));
 }
