@@ -144,6 +144,11 @@ command(webhooks, 'register', 'have Heron send topics to an address: shows what 
   .option('--yes', 'do not ask', false)
   .action(async (options) => finish((await import('./webhooks.ts')).register(options, process.env)));
 
+onProject(program, 'tail', 'print events as they flow, until Ctrl-C')
+  .option('--topic <pattern...>', 'only of these topics, such as end_user.*')
+  .option('--end-user <id>', 'only of this one: a heron_id or your own id')
+  .action(async (options) => finish((await import('./tail.ts')).tail(options, process.env)));
+
 onProject(program, 'replay', 'send events of the log again, to one subscriber alone and marked as a replay')
   .requiredOption('--to <name>', 'the subscriber')
   .option('--topic <pattern...>', 'only of these topics, such as end_user.*; else those that it subscribes to')
