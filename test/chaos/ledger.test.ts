@@ -15,6 +15,7 @@ const webhook = (id: string, signed: boolean): Webhook => ({
   id,
   body: Buffer.from(id),
   signature: null,
+  about: 'eus_a',
   facts: signed ? facts : null,
 });
 
@@ -32,6 +33,7 @@ const well: Seen = {
   leftOver: [],
   log: new Map([['one', 'one']]),
   states: statesOf([{ id: 'one', ...facts }]),
+  forgotten: new Map(),
 };
 const both = statesOf([
   { id: 'one', ...facts },
@@ -49,6 +51,10 @@ describe('a ledger', () => {
     expect(problemsOf({ published: ['one', 'two', 'poison'], log, states: both })).toBe('');
   });
 
+  it('has none where an end user is forgotten, and nothing of it is left', () => {
+    expect(problemsOf({ forgotten: new Map([['eus_a', []]]), log: new Map(), states: new Map() })).toBe('');
+  });
+
   it.each<[string, Partial<Seen>, string]>([
     ['a webhook answered 2xx is not in the log', { log: new Map(), states: new Map() }, 'LOST'],
     ['one is in the log with other bytes', { log: new Map([['one', 'other']]) }, 'LOST'],
@@ -64,6 +70,12 @@ describe('a ledger', () => {
     ['a state is missing', { states: new Map() }, 'eus_a is missing'],
     ['poison vanishes', { deadLetters: [] }, 'not dead-lettered: poison'],
     ['a good message is dead-lettered', { deadLetters: ['poison', 'one'] }, 'no poison: one'],
+    ['an erased event is in the log', { forgotten: new Map([['eus_a', []]]) }, 'erased, but in the log: one'],
+    [
+      'something else of an erased end user is found',
+      { forgotten: new Map([['eus_a', ['a/b']]]) },
+      'found: eus_a, a/b',
+    ],
     ['a message waits for ever', { leftOver: ['one'] }, 'not acknowledged by the projector: one'],
   ])('says so where %s', (_, seen, problem) => {
     expect(problemsOf(seen)).toContain(problem);

@@ -17,6 +17,8 @@ export type Seen = {
   /** What the log has under each id: the id that its bytes would have. */
   readonly log: ReadonlyMap<string, string>;
   readonly states: ReadonlyMap<string, State>;
+  /** End users that were erased, and what was found of them in the end. */
+  readonly forgotten: ReadonlyMap<string, readonly string[]>;
 };
 
 export type Ledger = {
@@ -34,6 +36,9 @@ export type Ledger = {
   /** Recorded events that a state counts; the others concern no end user. */
   readonly folded: number;
   readonly deadLettered: number;
+  /** End users erased, and signed webhooks about them. */
+  readonly forgotten: number;
+  readonly erased: number;
   /** Answered 2xx, and not in the log with exactly their bytes. */
   readonly lost: number;
   /** All that must not be, losses included, in words. */
@@ -48,15 +53,19 @@ const MOST_LISTED = 5;
 /**
  * Compares what was seen with what was promised. The log holds every signed webhook that was answered 2xx; it may hold
  * signed ones whose answer was lost, and nothing else. All that was published is recorded or, where it is poison,
- * dead-lettered, and nothing waits. The states are the oracle's of what is in the log.
+ * dead-lettered, and nothing waits. The states are the oracle's of what is in the log. Of a forgotten end user nothing is
+ * left anywhere, answered or not.
  */
 export function reconcile(seen: Seen): Ledger {
   const { webhooks, deliveries, poison, leftOver, log, states } = seen;
   const signed = new Map(webhooks.flatMap(({ id, facts }) => (facts === null ? [] : [[id, { id, ...facts }]])));
+  const about = new Set(webhooks.flatMap((each) => (seen.forgotten.has(each.about) ? each.id : [])));
+  // A body that is not as documented may name its end user where only a better reader finds it.
+  const erased = new Set([...about].filter((id) => signed.get(id)?.heron_id));
   const answered = new Set(deliveries.flatMap(({ id, answers }) => (answers.some(isSuccess) ? id : [])));
   const published = new Set(seen.published);
   const deadLetters = new Set(seen.deadLetters);
-  const lost = [...answered].filter((id) => signed.has(id) && log.get(id) !== id);
+  const lost = [...answered].filter((id) => signed.has(id) && !about.has(id) && log.get(id) !== id);
   const unexpected = deliveries.flatMap(({ id, answers }) => {
     const others = answers.filter(
       (answer) => !FAILURES.includes(answer) && !(signed.has(id) ? isSuccess(answer) : answer === 401),
@@ -74,9 +83,11 @@ export function reconcile(seen: Seen): Ledger {
     ['in the log, but not signed', [...log.keys()].filter((id) => !signed.has(id))],
     ['in the log with other bytes', [...log].flatMap(([id, bytes]) => (bytes === id ? [] : id))],
     ['in the log, but never published', [...log.keys()].filter((id) => !published.has(id))],
-    ['published, but not recorded', published.difference(new Set([...log.keys(), ...poison]))],
+    ['published, but not recorded', published.difference(new Set([...log.keys(), ...poison, ...about]))],
     ['poison, but not dead-lettered', new Set(poison).difference(deadLetters)],
     ['dead-lettered, but no poison', deadLetters.difference(new Set(poison))],
+    ['erased, but in the log', [...log.keys()].filter((id) => erased.has(id))],
+    ['erased, but found', [...seen.forgotten].flatMap(([id, paths]) => paths.map((path) => `${id}, ${path}`))],
     ['not acknowledged by the projector', leftOver],
     ['a state that is not that of the log', differing.map((id) => difference(states.get(id), expected.get(id)))],
   ];
@@ -91,6 +102,8 @@ export function reconcile(seen: Seen): Ledger {
     recorded: log.size,
     folded: [...states.values()].reduce((sum, { event_count }) => sum + event_count, 0),
     deadLettered: deadLetters.size,
+    forgotten: seen.forgotten.size,
+    erased: erased.size,
     lost: lost.length,
     problems: findings.flatMap(([what, which]) => listed(what, [...which])),
   };

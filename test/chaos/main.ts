@@ -7,12 +7,14 @@ const { values } = parseArgs({
     seed: { type: 'string', default: String(Date.now() % 1_000_000) },
     events: { type: 'string', default: '2000' },
     minutes: { type: 'string', default: '5' },
+    erasures: { type: 'string', default: '3' },
     log: { type: 'string' },
   },
 });
 const [seed, events, minutes] = [Number(values.seed), Number(values.events), Number(values.minutes)];
-if (!(seed >= 0 && events > 0 && minutes > 0)) {
-  console.error('Usage: npm run chaos -- [--seed N] [--events N] [--minutes N] [--log FILE]');
+const erasures = Number(values.erasures);
+if (!(seed >= 0 && events > 0 && minutes > 0 && erasures >= 0)) {
+  console.error('Usage: npm run chaos -- [--seed N] [--events N] [--minutes N] [--erasures N] [--log FILE]');
   process.exit(2);
 }
 // Ends the processes of the run too: they are killed when this one exits.
@@ -22,7 +24,14 @@ console.log(`Seed ${seed}: ${events} webhooks in ${minutes} minutes of faults.`)
 const { log = '/dev/null' } = values;
 writeFileSync(log, '');
 const onLog = (name: string, line: string) => appendFileSync(log, `${new Date().toISOString()} ${name}: ${line}\n`);
-const { problems, answers, ...ledger } = await chaos({ seed, events, minutes, onProgress: console.log, onLog });
+const { problems, answers, ...ledger } = await chaos({
+  seed,
+  events,
+  minutes,
+  erasures,
+  onProgress: console.log,
+  onLog,
+});
 console.log();
 for (const [name, value] of Object.entries(ledger)) console.log(`  ${name.padEnd(14)}${value}`);
 console.log(`  ${'answers'.padEnd(14)}${JSON.stringify(answers)}`);

@@ -3,6 +3,7 @@ import { clock } from '../../functions/clock.ts';
 import { eventId, eventOf } from '../../functions/events/event.ts';
 import { instantOf } from '../../functions/heron/instant.ts';
 import { FirestoreStore } from '../../functions/store/firestore.ts';
+import { persistently } from '../store/given.ts';
 import type { State } from './oracle.ts';
 
 const AT_ONCE = 20;
@@ -20,12 +21,22 @@ export class Records {
   /** The emulator takes seconds for its first transaction. In a project of its own, which it keeps apart. */
   static async warmUp(): Promise<void> {
     const store = new FirestoreStore({ projectId: 'heron-warm-up', databaseId: '(default)' }, clock);
-    await store.append([eventOf(Buffer.from('{}'), instantOf(0))]);
+    await persistently(() => store.append([eventOf(Buffer.from('{}'), instantOf(0))]));
     await store.close();
   }
 
   async ids(collection: 'events' | 'end_users'): Promise<readonly string[]> {
     return (await this.#db.collection(collection).select().get()).docs.map(({ id }) => id);
+  }
+
+  /** The paths of all that is left of an end user, but its tombstone; and that itself where it is missing. */
+  async remains(heronId: string): Promise<readonly string[]> {
+    const groups = ['events', 'body'].map((group) =>
+      this.#db.collectionGroup(group).where('heron_id', '==', heronId).select().get(),
+    );
+    const left = (await Promise.all(groups)).flatMap(({ docs }) => docs.map(({ ref }) => ref.path));
+    const stands = (await this.#db.doc(`end_users/${heronId}`).get()).get('forgotten') !== undefined;
+    return stands ? left : [...left, 'no tombstone'];
   }
 
   /** What the log has under each id: the id that its bytes would have. */

@@ -1,20 +1,26 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { eventId } from '../../functions/events/event.ts';
 import { HERON_TOPICS } from '../../functions/heron/topics.ts';
+import { until } from '../until.ts';
 import { Bus } from './bus.ts';
+import { type EndUser, Mirror } from './clients.ts';
+import { depart } from './departure.ts';
+import { forget } from './erasure.ts';
 import { inflict, planStrikes } from './faults.ts';
 import { deliver, isAcknowledged } from './heron.ts';
 import { type Ledger, reconcile, type Seen } from './ledger.ts';
 import { Random } from './random.ts';
 import { Records } from './records.ts';
 import { PROJECT, startSystem } from './system.ts';
-import { webhookMaker } from './webhooks.ts';
+import { HERON_IDS, webhookMaker } from './webhooks.ts';
 
 export type ChaosOptions = {
   readonly seed: number;
   /** Webhooks to make; a tenth of them are delivered twice. */
   readonly events: number;
   readonly minutes: number;
+  /** How many end users are erased while their webhooks keep coming. */
+  readonly erasures: number;
   readonly onProgress?: (line: string) => void;
   /** Of a function's process, by its name. */
   readonly onLog?: (name: string, line: string) => void;
@@ -22,6 +28,13 @@ export type ChaosOptions = {
 
 const TWICE = 0.1;
 const POISON = 0.01;
+/** Who follow the stream from the beginning. */
+const MIRRORS = 2;
+/**
+ * How long, all faults over, an erasure may take that was begun among them: the emulator keeps the locks of a process that
+ * was killed within a transaction for a minute, and may do so more than once.
+ */
+const ERASURE_MS = 180_000;
 /** How long, all faults over, it may take until everything is recorded. */
 const DRAIN_MS = 120_000;
 const PROGRESS_MS = 5_000;
@@ -48,7 +61,9 @@ export async function chaos(options: ChaosOptions): Promise<Ledger> {
     const timed = <T>(items: readonly T[]) => items.map((item) => ({ item, at: random.next() * duration }));
     const [plannedPosts, plannedPoison] = [timed(posts), timed(poison)];
     const strikes = planStrikes(random, system.targets, duration);
+    const forgotten = timed(random.shuffled(HERON_IDS).slice(0, options.erasures));
 
+    const mirrors = Array.from({ length: MIRRORS }, () => new Mirror(system.queryUrl));
     const begun = performance.now();
     const seconds = () => `${((performance.now() - begun) / 1000).toFixed(1).padStart(6)} s`;
     const at = (time: number) => sleep(Math.max(0, begun + time - performance.now()));
@@ -62,6 +77,14 @@ export async function chaos(options: ChaosOptions): Promise<Ledger> {
       const answered = deliveries.filter(({ answers }) => isAcknowledged(answers)).length;
       onProgress(`${seconds()}  ${answered} of ${posts.length} answered 2xx, ${deliveries.length - answered} not`);
     }, PROGRESS_MS);
+
+    const isLate = () => performance.now() > begun + duration + ERASURE_MS;
+    const erasures = forgotten.map(async ({ item, at: time }) => {
+      await at(time);
+      onProgress(`${seconds()}  ${item} shall be forgotten`);
+      const problem = await forget(item, system.env, isLate);
+      if (problem !== null) problems.push(problem);
+    });
 
     await Promise.all([
       ...plannedPosts.map(({ item, at: time }) =>
@@ -82,13 +105,18 @@ export async function chaos(options: ChaosOptions): Promise<Ledger> {
     for (const answers of probed)
       if (!isAcknowledged(answers)) problems.push(`ingest has not recovered: it answered ${answers}`);
 
+    await Promise.all(erasures);
+    onProgress(`${seconds()}  ${forgotten.length} end users forgotten`);
+
     const idOf = ({ data }: { data: Uint8Array }) => eventId(data);
     const published = (await bus.published()).map(idOf);
     onProgress(`${seconds()}  ${new Set(published).size} published`);
     const deadLetters: string[] = [];
+    const isForgotten = ({ about }: { about: string }) => forgotten.some(({ item }) => item === about);
+    const erased = [...webhooks, ...probes].filter(isForgotten).map(({ id }) => id);
     const missing = async () => {
       deadLetters.push(...(await bus.deadLetters()).map(idOf));
-      return new Set(published).difference(new Set([...(await records.ids('events')), ...deadLetters])).size;
+      return new Set(published).difference(new Set([...(await records.ids('events')), ...deadLetters, ...erased])).size;
     };
     for (const deadline = performance.now() + DRAIN_MS; performance.now() < deadline; ) {
       const left = await missing();
@@ -99,6 +127,12 @@ export async function chaos(options: ChaosOptions): Promise<Ledger> {
     onProgress(`${seconds()}  at rest`);
 
     const [log, states] = await Promise.all([records.log(), records.states()]);
+    for (const mirror of mirrors) problems.push(...(await seesAll(mirror, states)));
+    onProgress(`${seconds()}  clients of the stream connected ${mirrors.map(({ connections }) => connections)} times`);
+    await Promise.all(mirrors.map((mirror) => mirror.leave()));
+    for (const process of system.queries) problems.push(...(await depart(process)));
+
+    const left = await Promise.all(forgotten.map(async ({ item }) => [item, await records.remains(item)] as const));
     const ledger = reconcile({
       webhooks: [...webhooks, ...probes],
       deliveries,
@@ -108,10 +142,28 @@ export async function chaos(options: ChaosOptions): Promise<Ledger> {
       leftOver,
       log,
       states,
+      forgotten: new Map(left),
     });
     return { ...ledger, problems: [...problems, ...ledger.problems] };
   } finally {
     await Promise.all([bus.close(), records.close()]);
     await system.close();
+  }
+}
+
+/** Resolves with what a client of the stream has not seen, once it has had its time. */
+async function seesAll(mirror: Mirror, states: ReadonlyMap<string, EndUser>): Promise<readonly string[]> {
+  const differing = () => {
+    const ids = new Set([...states.keys(), ...mirror.endUsers.keys()]);
+    return [...ids].filter((id) => {
+      const [is, should] = [mirror.endUsers.get(id), states.get(id)];
+      return is?.event_count !== should?.event_count || is?.status !== should?.status;
+    });
+  };
+  try {
+    await until(() => differing().length === 0);
+    return [];
+  } catch {
+    return differing().map((id) => `a client of the stream has not seen the state of ${id}`);
   }
 }

@@ -13,6 +13,7 @@ import {
   startEmulator,
 } from '../../functions/local/emulators.ts';
 import { proxyTo, type TcpProxy } from '../proxy.ts';
+import { type GrpcProxy, grpcProxyTo } from './grpc-proxy.ts';
 import { SECRET } from './webhooks.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
@@ -20,6 +21,8 @@ const FRAMEWORK = join(dirname(createRequire(import.meta.url).resolve('@google-c
 const START_MS = 60_000;
 /** Functions drain for up to 8 s after SIGTERM, and Cloud Run kills them after 10. */
 const DRAIN_MS = 10_000;
+/** Of the 6 s that a webhook has. */
+const SLOW_MS = 4_000;
 
 export const PROJECT = 'heron-chaos';
 
@@ -31,8 +34,22 @@ export type System = {
   /** Where Heron posts to, whichever of the processes of ingest are alive. */
   readonly webhookUrl: string;
   readonly pushEndpoint: string;
+  /** Where clients ask, whichever of the processes of query are alive. */
+  readonly queryUrl: string;
+  /** The processes of query. */
+  readonly queries: readonly Departing[];
+  /** Of the functions, and of whoever works on the same project through the same ways. */
+  readonly env: NodeJS.ProcessEnv;
   readonly targets: readonly Target[];
   close(): Promise<void>;
+};
+
+/** A process with an address, that can be told to end. */
+export type Departing = {
+  readonly name: string;
+  readonly address: string | null;
+  /** Resolves with how it ended after SIGTERM, once another has taken its place. */
+  replace(): Promise<number | NodeJS.Signals | null>;
 };
 
 export type Watcher = {
@@ -49,12 +66,12 @@ export function ownEmulators() {
 }
 
 /**
- * Two processes of `ingest` and two of `projector`, over emulators of their own, with a proxy on every way between
- * them. In this process, Google's libraries find the emulators themselves, past the proxies.
+ * Two processes each of `ingest`, `projector` and `query`, over emulators of their own, with a proxy on every way
+ * between them. In this process, Google's libraries find the emulators themselves, past the proxies.
  */
 export async function startSystem(watcher: Watcher): Promise<System> {
   const children = new Set<ChildProcess>();
-  const proxies: TcpProxy[] = [];
+  const proxies: (TcpProxy | GrpcProxy)[] = [];
   const killAll = () => {
     for (const child of children) child.kill('SIGKILL');
   };
@@ -79,7 +96,9 @@ export async function startSystem(watcher: Watcher): Promise<System> {
     await ready;
     process.env[EMULATOR_VARIABLE[name]] = host;
     child.once('exit', () => watcher.problem(`The ${name} emulator ended.`));
-    return { child, proxy: await proxied(host) };
+    const service = await grpcProxyTo(host);
+    proxies.push(service);
+    return { child, service, proxy: await proxied(service.host) };
   };
 
   try {
@@ -96,24 +115,31 @@ export async function startSystem(watcher: Watcher): Promise<System> {
     };
     const replicasOf = (target: string) =>
       [1, 2].map((n) => new Replica(target, `${target} ${n}`, env, watcher, children));
-    const [ingest, projector] = [replicasOf('ingest'), replicasOf('projector')];
-    const [webhooks, pushes] = [await proxied(inTurn(ingest)), await proxied(inTurn(projector))];
-    await Promise.all([...ingest, ...projector].map((replica) => replica.start()));
+    const [ingest, projector, query] = [replicasOf('ingest'), replicasOf('projector'), replicasOf('query')];
+    const all = [...ingest, ...projector, ...query];
+    const webhooks = await proxied(inTurn(ingest));
+    const pushes = await proxied(inTurn(projector));
+    const questions = await proxied(inTurn(query));
+    await Promise.all(all.map((replica) => replica.start()));
     return {
       webhookUrl: `http://${webhooks.host}/`,
       pushEndpoint: `http://${pushes.host}/`,
+      queryUrl: `http://${questions.host}/`,
+      queries: query,
+      env,
       targets: [
-        ...[...ingest, ...projector].map((replica) => replica.target()),
+        ...all.map((replica) => replica.target()),
         wayTo('ingest', webhooks),
         // Pub/Sub gives a push up at its ack deadline; its emulator would wait for ever, and in the end push no more.
         wayTo('projector', pushes, async () => {
           await pushes.cut();
           await pushes.restore();
         }),
+        wayTo('query', questions),
         wayTo('Pub/Sub', pubsub.proxy),
         wayTo('Firestore', firestore.proxy),
-        { name: 'Pub/Sub', faults: { paused: paused(() => pubsub.child) } },
-        { name: 'Firestore', faults: { paused: paused(() => firestore.child) } },
+        { name: 'Pub/Sub', faults: { paused: paused(() => pubsub.child), ...strained(pubsub.service) } },
+        { name: 'Firestore', faults: { paused: paused(() => firestore.child), ...strained(firestore.service) } },
       ],
       close,
     };
@@ -175,6 +201,17 @@ class Replica {
     };
   }
 
+  get name(): string {
+    return this.#name;
+  }
+
+  async replace(): Promise<number | NodeJS.Signals | null> {
+    const child = this.#child;
+    const begin = await this.#ended('SIGTERM');
+    await begin();
+    return child?.exitCode ?? child?.signalCode ?? null;
+  }
+
   async #ended(signal: 'SIGKILL' | 'SIGTERM') {
     const child = this.#child;
     this.#child = undefined;
@@ -196,6 +233,20 @@ class Replica {
     this.#watcher.log(this.#name, line);
     if (line.includes('"severity":"CRITICAL"')) this.#watcher.problem(`${this.#name}: ${line}`);
   }
+}
+
+/** A service that answers, and late, or with how much is asked of it: neither is an outage. */
+function strained(service: GrpcProxy): Readonly<Record<string, Fault>> {
+  return {
+    'slow to answer': async () => {
+      service.slow(SLOW_MS);
+      return service.restore;
+    },
+    'out of quota': async () => {
+      service.exhaust();
+      return service.restore;
+    },
+  };
 }
 
 /** Sends each connection to the next of those that listen, as a load balancer does. */

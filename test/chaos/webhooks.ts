@@ -12,11 +12,14 @@ export type Webhook = {
   readonly id: string;
   readonly body: Buffer;
   readonly signature: string | null;
+  /** The end user that is named somewhere in its body: erased with it, wherever it can be read. */
+  readonly about: string;
   /** Null where Heron did not sign it. */
   readonly facts: Facts | null;
 };
 
-const END_USERS = 36;
+/** The ids of all end users there are; the first of them have most of the events. */
+export const HERON_IDS = Array.from({ length: 36 }, (_, n) => `eus_${String(n).padStart(22, 'chaos')}`);
 const STATUSES = ['new', 'ready', 'processed', 'reviewed', 'review_requested', 'failed', 'archived'];
 const OF_END_USERS = HERON_TOPICS.filter((topic) => topic.startsWith('end_user.'));
 const UNKNOWN = ['end_user.archived', 'report.printed', '__proto__'];
@@ -36,9 +39,9 @@ export function webhookMaker(random: Random): () => Webhook {
 }
 
 function ordinary(random: Random, salt: number, padding: number): Webhook {
-  // The first of the end users have most of the events: many of one at once is what contends.
-  const n = Math.floor(random.next() ** 2 * END_USERS);
-  const heronId = `eus_${String(n).padStart(22, 'chaos')}`;
+  // Many of one end user at once is what contends.
+  const n = Math.floor(random.next() ** 2 * HERON_IDS.length);
+  const heronId = HERON_IDS[n] as string;
   const topic = random.chance(0.04)
     ? random.pick(UNKNOWN)
     : random.pick(random.chance(0.7) ? OF_END_USERS : HERON_TOPICS);
@@ -62,12 +65,12 @@ function ordinary(random: Random, salt: number, padding: number): Webhook {
     ...(padding === 0 ? {} : { padding: random.bytes(padding * 0.75).toString('base64') }),
   };
   const created = `${civil(micros ?? 0)}${random.pick(['', '+00:00'])}`;
-  return signed(Buffer.from(JSON.stringify({ topic, created, data, meta })), facts);
+  return signed(Buffer.from(JSON.stringify({ topic, created, data, meta })), heronId, facts);
 }
 
 /** Signed, but not of the documented shape: where it can be read all the same, it changes the state, but no metadata. */
 function undocumented(random: Random, salt: number): Webhook {
-  const { body, facts } = ordinary(random, salt, 0);
+  const { body, about, facts } = ordinary(random, salt, 0);
   const text = body.toString();
   const nothing: Facts = { topic: null, micros: null, heron_id: null, end_user_id: null, status: null, meta: null };
   const readable: Facts = { ...nothing, ...facts, meta: null };
@@ -79,17 +82,18 @@ function undocumented(random: Random, salt: number): Webhook {
     [Buffer.from(text.replace(/"created":"[^"]*"/, '"created":"yesterday"')), nothing],
     [Buffer.from(text.replace('"data":{', '"data":[],"was":{')), nothing],
   ];
-  return signed(...random.pick(made));
+  const [odd, says] = random.pick(made);
+  return signed(odd, about, says);
 }
 
-function signed(body: Buffer, facts: Facts): Webhook {
-  return { id: idOf(body), body, signature: sign(body, SECRET), facts };
+function signed(body: Buffer, about: string, facts: Facts): Webhook {
+  return { id: idOf(body), body, signature: sign(body, SECRET), about, facts };
 }
 
-function forged(random: Random, { body, signature }: Webhook): Webhook {
+function forged(random: Random, { body, signature, about }: Webhook): Webhook {
   const tampered = Buffer.from(body.toString().replace('{', '{ '));
   const signatures = [null, signature, sign(tampered, 'sec_other'), sign(tampered, SECRET).replace(/.$/, '')];
-  return { id: idOf(tampered), body: tampered, signature: random.pick(signatures), facts: null };
+  return { id: idOf(tampered), body: tampered, signature: random.pick(signatures), about, facts: null };
 }
 
 function idOf(body: Uint8Array): string {
