@@ -50,6 +50,8 @@ describe.skipIf(chromiumPath === null)('the page', { timeout: PATIENCE_MS }, () 
     ])
       await send(topic, 'Alder Bakery', { n: Math.random() });
     await send('end_user.processed', HOSTILE, { meta: { note: HOSTILE } });
+    const data = { heron_id: 'eus_archived', end_user_id: 'Archived Company', status: 'archived' };
+    await send('end_user.processed', 'Archived Company', { data });
   });
 
   afterEach(async () => {
@@ -204,6 +206,88 @@ describe.skipIf(chromiumPath === null)('the page', { timeout: PATIENCE_MS }, () 
     await page.keyboard.press('Enter');
     await page.getByRole('heading', { name: 'History' }).waitFor();
     expect(await page.evaluate('document.activeElement.tagName')).toBe('H1');
+  });
+
+  it('in eight tabs listens once, and another tab takes over where the one that listens is closed', async () => {
+    const streams: string[] = [];
+    const first = await open('#/end-users', {}, async (page) => {
+      page.context().on('request', (request) => {
+        if (new URL(request.url()).pathname === '/stream') streams.push(request.url());
+      });
+    });
+    await shown(first, 'Live');
+    const others: Page[] = [];
+    for (let n = 0; n < 7; n++) {
+      const tab = await first.context().newPage();
+      tab.setDefaultTimeout(PATIENCE_MS);
+      others.push(tab);
+      // A browser opens six connections to a server: with a stream each the seventh tab would load for ever.
+      await tab.goto(`${local.query}#/end-users`);
+      await shown(tab, 'Live');
+    }
+    await send('end_user.processed', 'Company of Tabs');
+    for (const tab of [first, ...others])
+      await row(tab, 'Company of Tabs').getByText('processed', { exact: true }).waitFor();
+    expect(streams.length).toBe(1);
+    await first.close();
+    await send('end_user.failed', 'Company of Tabs');
+    for (const tab of others) await row(tab, 'Company of Tabs').getByText('failed', { exact: true }).waitFor();
+    expect(streams.length).toBe(2);
+  });
+
+  it('moves no row while the keyboard is in the list, and keeps the focus where its row changes', async () => {
+    const page = await open('#/end-users');
+    await shown(page, 'Live');
+    await send('end_user.created', 'Held Company');
+    await row(page, 'Held Company').waitFor();
+    await row(page, 'Held Company').locator('a').first().focus();
+    await send('end_user.created', 'Company After Focus');
+    await shown(page, 'Held still while you are here: 1 changed.');
+    await send('end_user.failed', 'Held Company');
+    await row(page, 'Held Company').getByText('failed', { exact: true }).waitFor();
+    expect(await page.evaluate('document.activeElement.textContent')).toContain('Held Company');
+    expect(await page.locator('.rows > li').first().textContent()).toContain('Held Company');
+    expect(await row(page, 'Company After Focus').count()).toBe(0);
+    await page.getByRole('searchbox').focus();
+    await row(page, 'Company After Focus').waitFor();
+  });
+
+  it('moves no row under the mouse', async () => {
+    const page = await open('#/end-users');
+    await shown(page, 'Live');
+    await send('end_user.created', 'Pointed Company');
+    await row(page, 'Pointed Company').hover();
+    await send('end_user.created', 'Company After Mouse');
+    await shown(page, 'Held still while you are here: 1 changed.');
+    expect(await page.locator('.rows > li').first().textContent()).toContain('Pointed Company');
+    expect(await row(page, 'Company After Mouse').count()).toBe(0);
+    await page.getByRole('searchbox').hover();
+    await row(page, 'Company After Mouse').waitFor();
+  });
+
+  it('leads from the overview to a webhook without a place, and finds it by its id', async () => {
+    const page = await open('');
+    await page.getByRole('link', { name: /webhooks without a place in 24 hours$/ }).click();
+    await page.getByRole('heading', { level: 1, name: 'Webhooks without a place' }).waitFor();
+    const webhook = page.locator('.timeline > li', { hasText: 'nobody.knows' });
+    await webhook.getByText('Without a place: ').waitFor();
+    await webhook.getByRole('link', { name: 'nobody.knows' }).click();
+    await page.getByRole('heading', { level: 1, name: 'nobody.knows' }).waitFor();
+    const { hash } = new URL(page.url());
+    expect(hash).toMatch(/^#\/events\/[0-9a-f]{64}$/);
+    await page.goto(`${local.query}#/`);
+    await page.getByRole('searchbox').fill(hash.slice('#/events/'.length));
+    await page.getByRole('searchbox').press('Enter');
+    await page.getByRole('heading', { level: 1, name: 'nobody.knows' }).waitFor();
+    expect(new URL(page.url()).hash).toBe(hash);
+    await page.locator('pre.body', { hasText: 'nobody.knows' }).waitFor();
+  });
+
+  it('leads from the overview to end users of a status that Heron does not document', async () => {
+    const page = await open('');
+    await page.getByRole('link', { name: /^other/ }).click();
+    await row(page, 'Archived Company').getByText('archived', { exact: true }).waitFor();
+    expect(await page.locator('.rows > li').count()).toBe(1);
   });
 
   it('takes less than 70 kB to load, nothing of it from elsewhere', async () => {
