@@ -1,3 +1,4 @@
+import { gunzipSync } from 'node:zlib';
 import { type Instant, parseInstant } from './instant.ts';
 import { compact, type JsonText } from './json.ts';
 import { NOTHING, scan, textOf, type Value, type Wanted } from './scan.ts';
@@ -48,6 +49,9 @@ const MAX_META_LEVELS = 100;
 /** What is nested deeper, other readers of JSON refuse, and to parse ten million levels takes seconds. */
 const MAX_LEVELS = 1_000;
 
+/** What a compressed body may come to: as much as one may have that is not, and no more, whatever was made of nothing. */
+const MAX_INFLATED_BYTES = 10_000_000;
+
 const strictUtf8 = new TextDecoder('utf-8', { fatal: true });
 const lenientUtf8 = new TextDecoder('utf-8');
 
@@ -56,9 +60,10 @@ const lenientUtf8 = new TextDecoder('utf-8');
  * as it goes, so that its end user is known.
  */
 export function parseWebhook(body: Uint8Array): Webhook {
-  const [text, isUtf8] = decode(body);
+  const { bytes, isCompressed } = readable(body);
+  const [text, isUtf8] = decode(bytes);
   const found = scan(text, WANTED);
-  const flaw = isUtf8 ? flawOf(text, found) : 'the body is not UTF-8';
+  const flaw = isCompressed ? 'the body is compressed' : isUtf8 ? flawOf(text, found) : 'the body is not UTF-8';
   const webhook = found.members;
   const usable = (value: Value | undefined) => usableText(value, isUtf8);
 
@@ -108,6 +113,19 @@ const WANTED: Wanted = new Map<string, Wanted>([
   ['meta', NOTHING],
 ]);
 const NOT_AN_OBJECT = 'the body is not a JSON object';
+
+/**
+ * The bytes to read a body from. Heron signs what it sends, compressed or not, and that is what is kept; gzip tells
+ * itself apart by its first bytes, which no JSON begins with. What cannot be inflated within bounds is read as it is.
+ */
+function readable(body: Uint8Array): { readonly bytes: Uint8Array; readonly isCompressed: boolean } {
+  if (body[0] !== 0x1f || body[1] !== 0x8b) return { bytes: body, isCompressed: false };
+  try {
+    return { bytes: gunzipSync(body, { maxOutputLength: MAX_INFLATED_BYTES }), isCompressed: true };
+  } catch {
+    return { bytes: body, isCompressed: true };
+  }
+}
 
 function decode(body: Uint8Array): readonly [text: string, isUtf8: boolean] {
   try {

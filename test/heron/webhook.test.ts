@@ -1,3 +1,4 @@
+import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { HERON_TOPICS } from '../../functions/heron/topics.ts';
@@ -539,5 +540,23 @@ describe('never throws', () => {
         isSound(parseWebhook(changed));
       }),
     );
+  });
+});
+
+describe('a compressed body', () => {
+  test('is read as what it was before, but for data and meta', () => {
+    const read = parseWebhook(gzipSync(JSON.stringify(webhook({ meta: { plan: 'gold' } }))));
+    const plain = parseWebhook(bytes(JSON.stringify(webhook({ meta: { plan: 'gold' } }))));
+    expect(read).toEqual({ ...plain, meta: null, json: false, undocumented: 'the body is compressed' });
+  });
+
+  test('of which the end is missing, or that comes to more than 10 MB, says nothing', () => {
+    const whole = gzipSync(JSON.stringify(webhook()));
+    const nothing = parseWebhook(bytes('x'));
+    const told = { ...nothing, json: false, undocumented: 'the body is compressed' };
+    expect(parseWebhook(whole.subarray(0, whole.length - 9))).toEqual(told);
+    const padded = (length: number) => gzipSync(JSON.stringify(webhook()).padEnd(length));
+    expect(parseWebhook(padded(10_000_000)).topic).toBe('end_user.processed');
+    expect(parseWebhook(padded(10_000_001))).toEqual(told);
   });
 });
