@@ -25,7 +25,7 @@ describe.skipIf(terraform.kind === 'missing')('the Terraform module', () => {
     ({ code, text } = await terraform.check(['-json', '-verbose']));
     const plan = testLines(text).find((line) => line['@testfile']?.endsWith('topics.tftest.hcl') && line.test_plan);
     planned = plan?.test_plan?.resource_changes ?? [];
-  }, 10 * MINUTES);
+  }, 30 * MINUTES); // a minute and a half of work, on a machine that may do twenty other things
 
   it('is formatted, valid, and keeps the promises that its own tests hold', () => {
     const runs = testLines(text).flatMap(({ test_run }) => (test_run?.progress === 'complete' ? [test_run] : []));
