@@ -12,6 +12,7 @@ locals {
         filter                = null
         push_endpoint         = google_cloudfunctions2_function.projector.service_config[0].uri
         push_audience         = google_cloudfunctions2_function.projector.service_config[0].uri
+        wrapped               = true # an unwrapped body need not be UTF-8, which HTTP headers cannot tell
         pull_members          = []
         bigquery_table        = null
         ack_deadline_seconds  = null
@@ -25,9 +26,10 @@ locals {
   # A subscription for each subscriber and topic, and one for what is sent again to that subscriber alone.
   subscriptions = merge([for name, subscriber in local.subscribers : merge(
     { for topic in distinct(flatten([for topic in subscriber.topics : topic == "*" ? local.heron_topics : [topic]])) :
-      "${name}.${topic}" => { subscriber = name, topic = google_pubsub_topic.event[topic].name }
+      "${name}.${topic}" => { subscriber = name, topic = google_pubsub_topic.event[topic].name, filter = subscriber.filter }
     },
-    { "replay.${name}" = { subscriber = name, topic = google_pubsub_topic.replay[name].name } },
+    # Without a filter: what is redriven may be older than the filter, and Pub/Sub would throw it away.
+    { "replay.${name}" = { subscriber = name, topic = google_pubsub_topic.replay[name].name, filter = null } },
   )]...)
 
   pull_grants = merge([for key, subscription in local.subscriptions : {
@@ -53,7 +55,7 @@ resource "google_pubsub_subscription" "subscriber" {
 
   name                       = "${var.prefix}${each.key}"
   topic                      = each.value.topic
-  filter                     = local.subscribers[each.value.subscriber].filter
+  filter                     = each.value.filter
   ack_deadline_seconds       = coalesce(local.subscribers[each.value.subscriber].ack_deadline_seconds, local.delivery.ack_deadline_seconds)
   message_retention_duration = "604800s"
 
@@ -80,6 +82,15 @@ resource "google_pubsub_subscription" "subscriber" {
       oidc_token {
         audience              = push_config.value.push_audience
         service_account_email = google_service_account.subscriber[each.value.subscriber].email
+      }
+
+      # The body is the request's, and the attributes are its headers: a CloudEvent over HTTP.
+      dynamic "no_wrapper" {
+        for_each = push_config.value.wrapped ? [] : [1]
+
+        content {
+          write_metadata = true
+        }
       }
     }
   }

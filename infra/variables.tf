@@ -249,10 +249,12 @@ variable "subscribers" {
   description = <<-EOT
     Services that receive events, by name. Each has its own subscriptions, dead letters, replay topic and alert.
     topics                 Heron topics, "*" for all of them, "unrouted" for what no topic is known for
-    filter                 Pub/Sub filter on the attributes, such as: attributes."ce-status" = "processed"
+    filter                 Pub/Sub filter on the attributes, such as: attributes."ce-status" = "processed". Another one later
+                           makes the subscriptions anew: what waits in them is gone. So does another name
     push_endpoint          https address that Pub/Sub posts to, or
     pull_members           who pulls, or
     bigquery_table         project.dataset.table that Pub/Sub writes to
+    wrapped                pushes as Pub/Sub's JSON, the body in base64; else as CloudEvents over HTTP
     push_audience          audience of the push's identity token; the endpoint unless given
     ack_deadline_seconds   how long one delivery may take
     alert_unacked_minutes  how old the oldest event may get before the alert
@@ -262,6 +264,7 @@ variable "subscribers" {
     filter                = optional(string)
     push_endpoint         = optional(string)
     push_audience         = optional(string)
+    wrapped               = optional(bool, false)
     pull_members          = optional(list(string), [])
     bigquery_table        = optional(string)
     ack_deadline_seconds  = optional(number)

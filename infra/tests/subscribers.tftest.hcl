@@ -118,8 +118,15 @@ run "subscriptions" {
   }
 
   assert {
-    condition     = alltrue([for key, subscription in google_pubsub_subscription.subscriber : (subscription.filter == "attributes.\"ce-status\" = \"processed\"") == strcontains(key, "underwriting")])
-    error_message = "a filter is its subscriber's"
+    condition = alltrue([for key, subscription in google_pubsub_subscription.subscriber :
+      alltrue([for push in subscription.push_config : (length(push.no_wrapper) == 1) == !strcontains(key, "projector")])
+    ])
+    error_message = "a push is a CloudEvent over HTTP, but the projector's is wrapped"
+  }
+
+  assert {
+    condition     = alltrue([for key, subscription in google_pubsub_subscription.subscriber : (subscription.filter == "attributes.\"ce-status\" = \"processed\"") == startswith(key, "underwriting.")])
+    error_message = "a filter is its subscriber's, and what is sent again passes it by"
   }
 
   assert {
