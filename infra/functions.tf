@@ -8,6 +8,9 @@ locals {
     query     = "Answers where an end user stands"
   }
 
+  # What each gets beside its configuration; the benchmark starts them with the same.
+  runtime_environment = jsondecode(file("${path.module}/../functions/runtime.json"))
+
   environment = {
     GOOGLE_CLOUD_PROJECT = var.project_id
     NODE_ENV             = "production"

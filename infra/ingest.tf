@@ -28,7 +28,7 @@ resource "google_cloudfunctions2_function" "ingest" {
     service_account_email            = google_service_account.function["ingest"].email
     all_traffic_on_latest_revision   = true
 
-    environment_variables = merge(local.environment, {
+    environment_variables = merge(local.runtime_environment.ingest, local.environment, {
       HERON_SHARED_SECRET_FILE = "/secrets/heron-shared-secret"
       TOPIC_PREFIX             = var.prefix
     })

@@ -28,7 +28,7 @@ resource "google_cloudfunctions2_function" "projector" {
     service_account_email            = google_service_account.function["projector"].email
     all_traffic_on_latest_revision   = true
 
-    environment_variables = merge(local.environment, {
+    environment_variables = merge(local.runtime_environment.projector, local.environment, {
       FIRESTORE_DATABASE = local.database_served
       TOPIC_PREFIX       = var.prefix
     }, var.event_retention_days == null ? {} : { EVENT_RETENTION_DAYS = tostring(var.event_retention_days) })

@@ -27,7 +27,7 @@ resource "google_cloudfunctions2_function" "query" {
     service_account_email            = google_service_account.function["query"].email
     all_traffic_on_latest_revision   = true
 
-    environment_variables = merge(local.environment, {
+    environment_variables = merge(local.runtime_environment.query, local.environment, {
       FIRESTORE_DATABASE = local.database_served
     })
   }

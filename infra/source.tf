@@ -2,7 +2,7 @@ locals {
   root = "${path.module}/.."
 
   # What is deployed, by name, so that nothing else that lies about in a checkout ever is.
-  source_files = concat(["package.json", "package-lock.json"], sort([for file in fileset(local.root, "functions/**") : file if !strcontains(file, "/.")]))
+  source_files = concat(["package.json", "package-lock.json"], sort([for file in fileset(local.root, "functions/**") : file if !strcontains(file, "/.") && !startswith(file, "functions/built/")]))
 
   # Google builds from a copy of the archive in a bucket of its own.
   build_buckets = [google_storage_bucket.source.name, "gcf-v2-sources-${data.google_project.this.number}-${var.region}"]
