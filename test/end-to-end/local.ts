@@ -36,7 +36,9 @@ export async function startLocal(env: Env, more: readonly string[] = []): Promis
   } catch {}
   const found = ready();
   if (found === undefined) {
-    child.kill('SIGKILL');
+    // Asked, not killed: it ends what it has started.
+    child.kill('SIGTERM');
+    if (child.exitCode === null) await once(child, 'exit');
     throw new Error(`heron dev did not start:\n${output()}`);
   }
   const addresses = JSON.parse(found) as { webhook: string; query: string; backing: string };
