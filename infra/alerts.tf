@@ -6,8 +6,11 @@ locals {
   ingest_refusing  = format(local.promql.request, "ingest", ",response_code=~\"5..|429\"")
   ingest_accepting = format(local.promql.request, "ingest", ",response_code_class=\"2xx\"")
   # What could be Heron's: it bears a signature. Without one it is a stranger's, and raises nothing.
-  ingest_mismatching  = format(local.promql.ingest, ",outcome=~\"malformed|mismatch\"")
-  ingest_unrouted     = format(local.promql.ingest, ",outcome=\"unrouted\"")
+  ingest_mismatching = format(local.promql.ingest, ",outcome=~\"malformed|mismatch\"")
+  ingest_unrouted    = format(local.promql.ingest, ",outcome=\"unrouted\"")
+  # By topic: what was published in the last hour, and what was pushed to the projector in the last two, in success or not.
+  published           = "sum by (topic_id) (increase(pubsub_googleapis_com:topic_send_message_operation_count{monitored_resource=\"pubsub_topic\",topic_id=~\"${var.prefix}(${join("|", concat(local.heron_topics, ["unrouted"]))})\",response_class=\"success\"}[1h]))"
+  projected           = "label_replace(sum by (subscription_id) (increase(${format(local.promql.subscription, "push_request_count", "${var.prefix}projector[.].+")}[2h])) > 0, \"topic_id\", \"${var.prefix}$1\", \"subscription_id\", \"${var.prefix}projector[.](.+)\")"
   notification_places = concat(sort(var.notification_channels), [for channel in google_monitoring_notification_channel.email : channel.name])
 
   alerts = merge(
@@ -39,6 +42,13 @@ locals {
         query    = "sum(increase(${local.ingest_mismatching}[10m])) > ${var.alert_unauthorized} and sum(increase(${local.ingest_mismatching}[10m])) > 3 * sum(increase(${local.ingest_mismatching}[12h])) / 72"
         meaning  = "Somebody sends forged signatures, three times as many as in the last 12 hours. They reach nothing, but take ingest's instances."
         what     = "If webhooks are accepted meanwhile, it is abuse: look at the callers' addresses in Cloud Run's request log, and put Cloud Armor in front if it lasts. If none are, see \"ingest refuses every signature\"."
+      }
+      topic-unread = {
+        severity = "ERROR"
+        title    = "a topic has events, and no subscription of the projector"
+        query    = "${local.published} > 0 unless on (topic_id) ${local.projected}"
+        meaning  = "ingest publishes to the topic and answers 200, but nothing of it was pushed to the projector, not even in vain: its subscription was deleted, detached or made to pull. The log does not get these events."
+        what     = "Apply the Terraform module: it makes the subscription anew. Then have it read what it missed, which the topic keeps for ${var.topic_retention_days} days: `gcloud pubsub subscriptions seek ${var.prefix}projector.TOPIC --time=…`, a time before it was lost. What the log has already is a duplicate, and changes nothing."
       }
       unrouted = {
         severity = "WARNING"

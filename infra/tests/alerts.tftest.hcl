@@ -18,8 +18,8 @@ run "alerts" {
   command = plan
 
   assert {
-    condition     = toset(keys(google_monitoring_alert_policy.path)) == toset(["ingest-down", "ingest-errors", "ingest-secret", "silence", "unauthorized", "unrouted"])
-    error_message = "ingest down, 5xx, 401s, a wrong secret, silence and unrouted are watched"
+    condition     = toset(keys(google_monitoring_alert_policy.path)) == toset(["ingest-down", "ingest-errors", "ingest-secret", "silence", "topic-unread", "unauthorized", "unrouted"])
+    error_message = "ingest down, 5xx, 401s, a wrong secret, silence, unrouted, and a topic that nobody reads, are watched"
   }
 
   assert {
@@ -51,6 +51,14 @@ run "alerts" {
       google_monitoring_alert_policy.subscriber["projector"].conditions[1].condition_threshold[0].threshold_value == 1800
     )
     error_message = "a dead letter alerts at once, a waiting event after half an hour, of a subscriber's own subscriptions"
+  }
+
+  assert {
+    condition = (
+      strcontains(google_monitoring_alert_policy.path["topic-unread"].conditions[0].condition_prometheus_query_language[0].query, "topic_id=~\"(data_source.enabled|") &&
+      endswith(google_monitoring_alert_policy.path["topic-unread"].conditions[0].condition_prometheus_query_language[0].query, "\"topic_id\", \"$1\", \"subscription_id\", \"projector[.](.+)\")")
+    )
+    error_message = "a topic is held against the projector's subscription of it"
   }
 
   assert {
