@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Message } from '../events/message.ts';
-import { CODE, codeOf } from '../grpc.ts';
+import { CODE, codeOf, isTransient } from '../grpc.ts';
 import { MAX_MESSAGE_BYTES } from './bus.ts';
 
 /**
@@ -8,18 +8,6 @@ import { MAX_MESSAGE_BYTES } from './bus.ts';
  * and rejects with an error of a gRPC code, or of none where nothing was sent.
  */
 export type Send = (messages: readonly Message[], timeoutMs: number) => Promise<readonly string[]>;
-
-/** What may succeed a moment later; so may what failed before it was sent, which has no code. */
-const TRANSIENT: ReadonlySet<number | undefined> = new Set([
-  CODE.CANCELLED,
-  CODE.UNKNOWN,
-  CODE.DEADLINE_EXCEEDED,
-  CODE.RESOURCE_EXHAUSTED,
-  CODE.ABORTED,
-  CODE.INTERNAL,
-  CODE.UNAVAILABLE,
-  undefined,
-]);
 
 /** Pub/Sub takes 1,000 messages and 10 MB in a request; smaller ones share less of their time and memory. */
 const MAX_BATCH = 1_000;
@@ -147,7 +135,8 @@ export class Outbox {
   #take(error: unknown, batch: readonly Entry[], sentAt: number): void {
     const code = codeOf(error);
     const isOneOfThem = code === CODE.INVALID_ARGUMENT && batch.length > 1;
-    if (!isOneOfThem && !TRANSIENT.has(code)) {
+    // What failed before it was sent has no code, and may succeed later too.
+    if (!isOneOfThem && code !== undefined && !isTransient(error)) {
       for (const { reject } of batch) reject(error);
       return;
     }
