@@ -5,9 +5,6 @@ import { EMULATOR_VARIABLE, type EmulatorName } from '../local/emulators.ts';
 import { CommandFailed } from './failure.ts';
 import { note } from './output.ts';
 
-/** What every command that works on the project itself takes. */
-export type ProjectOptions = { readonly project?: string; readonly json: boolean };
-
 /** The environment, with the project that the command line names. */
 export function envOf(env: Env, project: string | undefined): Env {
   return project === undefined ? env : { ...env, GOOGLE_CLOUD_PROJECT: project };

@@ -69,7 +69,7 @@ type Values = Pick<EndUser, 'heron_id' | 'end_user_id' | 'status' | 'meta' | 'fi
  * The time at which an event counts: `created`, but where that is over a day ahead of its arrival, the arrival itself.
  * One wrong clock would pin an end user for ever.
  */
-export function placeInTime(event: Pick<EndUserEvent, 'created' | 'received_at'>): Instant {
+function placeInTime(event: Pick<EndUserEvent, 'created' | 'received_at'>): Instant {
   return microsecondsAhead(event) > FAR_AHEAD_MICROSECONDS ? event.received_at : event.created;
 }
 

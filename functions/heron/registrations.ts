@@ -38,7 +38,7 @@ export function planOf(
 }
 
 /** `https://x` and `https://x/` are one address. */
-export function isSameAddress(a: string, b: string): boolean {
+function isSameAddress(a: string, b: string): boolean {
   return (URL.parse(a)?.href ?? a) === (URL.parse(b)?.href ?? b);
 }
 

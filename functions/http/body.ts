@@ -18,7 +18,7 @@ export function beforeReading(request: IncomingMessage, act: () => void): void {
 }
 
 /** What the request says that its body will have, in bytes; null where it does not. */
-export function announcedBytes(request: IncomingMessage): number | null {
+function announcedBytes(request: IncomingMessage): number | null {
   const length = request.headers['content-length'];
   return length === undefined ? null : Number(length);
 }

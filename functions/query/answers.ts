@@ -133,7 +133,6 @@ export const PROBLEM = {
     detail: { type: 'string' },
   },
 } as const;
-export type ProblemAnswer = Value<typeof PROBLEM>;
 
 /** Of several end users with one end_user_id: which. */
 export const AMBIGUOUS = {

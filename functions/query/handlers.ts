@@ -14,7 +14,7 @@ type JsonAnswers<N extends CallName> = {
 };
 
 /** What a handler may come to: JSON of the schema that the table of calls has for it, or what is not JSON. */
-export type ReplyOf<N extends CallName> = JsonAnswers<N>[keyof JsonAnswers<N>];
+type ReplyOf<N extends CallName> = JsonAnswers<N>[keyof JsonAnswers<N>];
 
 export type Exchange = {
   readonly request: IncomingMessage;

@@ -65,7 +65,7 @@ function rendered(reply: Exclude<Reply, { stream: unknown }>, { headers }: Incom
 }
 
 /** Whether Accept-Encoding takes gzip, by its name or else by `*`; a weight of 0 refuses (RFC 9110, 12.5.3). */
-export function takesGzip(header: string | string[] | undefined): boolean {
+function takesGzip(header: string | string[] | undefined): boolean {
   const weights = new Map(
     String(header ?? '')
       .toLowerCase()

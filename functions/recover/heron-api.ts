@@ -31,7 +31,7 @@ export type HeronApiOptions = {
 };
 
 /** As many as Heron gives at once. */
-export const PAGE_SIZE = 50;
+const PAGE_SIZE = 50;
 const CALL_MS = 15_000;
 const ATTEMPTS = 6;
 const FIRST_PAUSE_MS = 500;
@@ -188,7 +188,7 @@ export class HeronApi {
 }
 
 /** Milliseconds until the limit begins anew: the header is a number of seconds, or a moment in seconds or milliseconds. */
-export function rateLimitPause(header: string | null, now: number): number {
+function rateLimitPause(header: string | null, now: number): number {
   const value = header === null || header.trim() === '' ? Number.NaN : Number(header);
   if (!Number.isFinite(value) || value < 0) return MOST_PAUSE_MS;
   const wait = value > 1e11 ? value - now : value > 1e8 ? value * 1_000 - now : value * 1_000;

@@ -19,7 +19,7 @@ const CHUNK_BYTES = 900_000;
 const CHUNKS_A_COMMIT = 3;
 
 /** A part of a body that is too large for its event: `events/{event_id}/body/{n}`. */
-export type Chunk = {
+type Chunk = {
   readonly heron_id: string | null;
   /** Where there is no heron_id: so erasure finds it. */
   readonly end_user_id?: string;

@@ -51,7 +51,7 @@ export type LogCursor = { readonly recorded_at: Instant; readonly event_id: stri
 export type LogPage<E extends LoggedEvent> = { readonly events: readonly E[]; readonly next: LogCursor | null };
 
 /** An event that has no place of its own, and why: see {@link whyUnrouted}. */
-export type UnroutedEvent = LoggedEvent & { readonly reason: string };
+type UnroutedEvent = LoggedEvent & { readonly reason: string };
 
 /** The log's topics. @param isCut there are more than are told. */
 export type Topics = { readonly topics: readonly TopicInLog[]; readonly isCut: boolean };

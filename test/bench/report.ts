@@ -2,13 +2,13 @@ import { cpus, totalmem } from 'node:os';
 import { type Figure, isReached, median, ratios } from './figure.ts';
 
 /** Three digits that count. */
-export function shown(value: number): string {
+function shown(value: number): string {
   if (!Number.isFinite(value)) return '–';
   return Math.abs(value) >= 100 ? Math.round(value).toLocaleString('en') : String(Number(value.toPrecision(3)));
 }
 
 /** `0.83 (0.8 to 0.88)`: the median, and between what it lay. */
-export function spread(values: readonly number[]): string {
+function spread(values: readonly number[]): string {
   if (values.length === 0) return '–';
   const middle = shown(median(values));
   return values.length === 1 ? middle : `${middle} (${shown(Math.min(...values))} to ${shown(Math.max(...values))})`;

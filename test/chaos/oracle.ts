@@ -14,7 +14,7 @@ export type Facts = {
 };
 
 /** The webhooks of a run are made in the minute after this. */
-export const EPOCH = '2026-03-01T10:00';
+const EPOCH = '2026-03-01T10:00';
 
 /** `2026-03-01T10:00:01.000002` */
 export function civil(micros: number): string {

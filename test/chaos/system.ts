@@ -28,7 +28,7 @@ export const PROJECT = 'heron-chaos';
 
 /** What can be made to fail, and in which ways. A fault resolves, once it is there, with what lifts it. */
 export type Target = { readonly name: string; readonly faults: Readonly<Record<string, Fault>> };
-export type Fault = () => Promise<() => Promise<void> | void>;
+type Fault = () => Promise<() => Promise<void> | void>;
 
 export type System = {
   /** Where Heron posts to, whichever of the processes of ingest are alive. */

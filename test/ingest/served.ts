@@ -10,7 +10,7 @@ import { cloudLog, type Log } from '../../functions/log.ts';
 import { FakePublisher } from './fake-publisher.ts';
 
 export const SECRET = 'sec_of_the_tests';
-export const NOW = instantOf(Date.parse('2026-03-01T10:00:00.250Z'));
+const NOW = instantOf(Date.parse('2026-03-01T10:00:00.250Z'));
 /** In every body here, and never to be in a log. */
 export const PRIVATE = 'nobody-may-log-this';
 

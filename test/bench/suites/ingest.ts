@@ -25,7 +25,7 @@ const MEMORY = { connections: 64, bytes: 200, count: 60_000 };
 export type Measured = { readonly cpu: number; readonly rate: number; readonly p50: number; readonly p99: number };
 
 /** CPU microseconds a webhook, webhooks a second, and milliseconds to the answer. */
-export async function measure(subject: Subject, { connections, bytes, count }: Case): Promise<Measured> {
+async function measure(subject: Subject, { connections, bytes, count }: Case): Promise<Measured> {
   let before = 0;
   const of = { kind: 'webhook', bytes, endUsers: 1_000 } as const;
   const { seconds, latencies, failed } = await load({ port: subject.port, connections, count, of }, () => {
@@ -63,7 +63,7 @@ export async function inTurn(
   }
 }
 
-export function size(bytes: number): string {
+function size(bytes: number): string {
   return bytes >= 1e6 ? `${bytes / 1e6} MB` : bytes >= 1e3 ? `${bytes / 1e3} kB` : `${bytes} B`;
 }
 
