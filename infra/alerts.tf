@@ -9,7 +9,7 @@ locals {
   ingest_mismatching = format(local.promql.ingest, ",outcome=~\"malformed|mismatch\"")
   ingest_unrouted    = format(local.promql.ingest, ",outcome=\"unrouted\"")
   # By topic: what was published in the last hour, and what was pushed to the projector in the last two, in success or not.
-  published           = "sum by (topic_id) (increase(pubsub_googleapis_com:topic_send_message_operation_count{monitored_resource=\"pubsub_topic\",topic_id=~\"${var.prefix}(${join("|", concat(local.heron_topics, ["unrouted"]))})\",response_class=\"success\"}[1h]))"
+  published           = "sum by (topic_id) (increase(pubsub_googleapis_com:topic_send_message_operation_count{monitored_resource=\"pubsub_topic\",topic_id=~\"${var.prefix}(${join("|", keys(google_pubsub_topic.event))})\",response_class=\"success\"}[1h]))"
   projected           = "label_replace(sum by (subscription_id) (increase(${format(local.promql.subscription, "push_request_count", "${var.prefix}projector[.].+")}[2h])) > 0, \"topic_id\", \"${var.prefix}$1\", \"subscription_id\", \"${var.prefix}projector[.](.+)\")"
   notification_places = concat(sort(var.notification_channels), [for channel in google_monitoring_notification_channel.email : channel.name])
 

@@ -25,7 +25,8 @@ locals {
     { for key, index in local.indexes :
       key => { collection = index.collection, field = index.fields[0][0], orders = [index.fields[0][1]], scope = index.scope, ttl = false } if length(index.fields) == 1
     },
-    { for collection in var.event_retention_days == null ? [] : ["body", "events"] :
+    # Canaries of `heron doctor` expire whatever the log keeps.
+    { for collection in ["body", "events"] :
       "${collection}.expires_at" => { collection = collection, field = "expires_at", orders = [], scope = null, ttl = true }
     },
   )

@@ -8,7 +8,7 @@ locals {
     {
       projector = {
         kind                  = "push"
-        topics                = ["*", "unrouted"]
+        topics                = ["*", "unrouted", "doctor.canary"]
         filter                = null
         push_endpoint         = google_cloudfunctions2_function.projector.service_config[0].uri
         push_audience         = google_cloudfunctions2_function.projector.service_config[0].uri

@@ -33,7 +33,7 @@ variable "backup_retention_days" {
 }
 
 variable "event_retention_days" {
-  description = "Delete events from the log after so many days. null keeps them; what is deleted cannot be rebuilt from."
+  description = "Delete events from the log after so many days. null keeps those recorded from then on; what is deleted cannot be rebuilt from."
   type        = number
   default     = null
 

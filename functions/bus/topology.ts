@@ -7,6 +7,9 @@ export const DELIVERY: Readonly<Record<keyof typeof delivery, number>> = deliver
 /** Where ingest publishes what has no topic of its own. */
 export const UNROUTED = 'unrouted';
 
+/** All that ingest publishes to: the last is for what `heron doctor` sends, and the projector's alone. */
+const INGESTED: readonly string[] = [...HERON_TOPICS, UNROUTED, 'doctor.canary'];
+
 /** Where a subscriber's messages end that it could never process. */
 export function deadLetterTopic(subscriber: string): string {
   return `dead-letter.${subscriber}`;
@@ -33,11 +36,11 @@ export type PushPlan = {
   readonly unwrapped?: true;
 };
 
-/** What Terraform provisions for a subscriber, of every topic unless some are named, as data; names without prefix. */
+/** What Terraform provisions for a subscriber, of all that ingest publishes to unless some are named, as data; names without prefix. */
 export function topology(
   subscriber: string,
   endpoint: string,
-  { sources = [...HERON_TOPICS, UNROUTED], ...how }: { sources?: readonly string[]; unwrapped?: true } = {},
+  { sources = INGESTED, ...how }: { sources?: readonly string[]; unwrapped?: true } = {},
 ): Topology {
   const deadLetters = deadLetterTopic(subscriber);
   const replay = replayTopic(subscriber);

@@ -55,7 +55,7 @@ run "alerts" {
 
   assert {
     condition = (
-      strcontains(google_monitoring_alert_policy.path["topic-unread"].conditions[0].condition_prometheus_query_language[0].query, "topic_id=~\"(data_source.enabled|") &&
+      strcontains(google_monitoring_alert_policy.path["topic-unread"].conditions[0].condition_prometheus_query_language[0].query, "topic_id=~\"(data_source.disabled|data_source.enabled|") &&
       endswith(google_monitoring_alert_policy.path["topic-unread"].conditions[0].condition_prometheus_query_language[0].query, "\"topic_id\", \"$1\", \"subscription_id\", \"projector[.](.+)\")")
     )
     error_message = "a topic is held against the projector's subscription of it"

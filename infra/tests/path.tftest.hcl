@@ -132,7 +132,7 @@ run "least_rights" {
 
   assert {
     condition     = toset(values(google_pubsub_topic_iam_member.ingest)[*].topic) == toset(values(google_pubsub_topic.event)[*].name) && alltrue([for grant in google_pubsub_topic_iam_member.ingest : grant.member == "serviceAccount:fn-ingest@my-project.iam.gserviceaccount.com" && grant.role == "roles/pubsub.publisher"])
-    error_message = "ingest may publish to Heron's topics and unrouted"
+    error_message = "ingest may publish to Heron's topics, unrouted and the doctor's canary"
   }
 
   assert {

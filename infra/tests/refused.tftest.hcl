@@ -24,6 +24,17 @@ run "a_topic_heron_does_not_have" {
   expect_failures = [var.subscribers]
 }
 
+run "the_doctors_canary" {
+  command = plan
+  variables {
+    subscribers = { billing = { topics = ["doctor.canary"], push_endpoint = "https://billing.example.com" } }
+  }
+  plan_options {
+    target = [google_pubsub_topic.dead_letter]
+  }
+  expect_failures = [var.subscribers]
+}
+
 run "no_topics" {
   command = plan
   variables {

@@ -33,12 +33,14 @@ run "defaults" {
     condition = { for field in google_firestore_field.setting : "${field.collection} ${field.field}" => join(", ", [for index in field.index_config[0].indexes : "${index.order != null ? index.order : index.array_config} ${index.query_scope}"]) } == {
       "body *"                           = ""
       "body end_user_id"                 = "ASCENDING COLLECTION_GROUP"
+      "body expires_at"                  = ""
       "body heron_id"                    = "ASCENDING COLLECTION_GROUP"
       "end_users *"                      = ""
       "end_users changed_at"             = "DESCENDING COLLECTION"
       "end_users end_user_id"            = "ASCENDING COLLECTION"
       "end_users forgotten.end_user_ids" = "CONTAINS COLLECTION"
       "events *"                         = ""
+      "events expires_at"                = ""
     }
     error_message = "what no query uses is not indexed"
   }
@@ -70,7 +72,12 @@ run "defaults" {
   }
 
   assert {
-    condition     = alltrue([for field in google_firestore_field.setting : length(field.ttl_config) == 0])
+    condition     = toset([for field in google_firestore_field.setting : "${field.collection} ${field.field}" if length(field.ttl_config) == 1]) == toset(["body expires_at", "events expires_at"])
+    error_message = "what has a time to go, goes"
+  }
+
+  assert {
+    condition     = !contains(keys(google_cloudfunctions2_function.projector.service_config[0].environment_variables), "EVENT_RETENTION_DAYS")
     error_message = "the log is kept for good unless a retention is asked for"
   }
 }
@@ -82,11 +89,6 @@ run "retention" {
     backup_retention_days  = null
     event_retention_days   = 400
     point_in_time_recovery = false
-  }
-
-  assert {
-    condition     = toset([for field in google_firestore_field.setting : "${field.collection} ${field.field}" if length(field.ttl_config) == 1]) == toset(["body expires_at", "events expires_at"])
-    error_message = "events and their bodies expire"
   }
 
   assert {

@@ -45,13 +45,13 @@ run "subscriptions" {
 
   assert {
     condition = toset(values(google_pubsub_subscription.subscriber)[*].name) == toset(concat(
-      [for topic in concat(jsondecode(file("../functions/heron/topics.json"))[*].topic, ["unrouted"]) : "projector.${topic}"],
+      [for topic in concat(jsondecode(file("../functions/heron/topics.json"))[*].topic, ["unrouted", "doctor.canary"]) : "projector.${topic}"],
       [for topic in concat(jsondecode(file("../functions/heron/topics.json"))[*].topic, ["unrouted"]) : "warehouse.${topic}"],
       [for topic in jsondecode(file("../functions/heron/topics.json"))[*].topic : "ledger.${topic}"],
       ["underwriting.end_user.processed", "underwriting.end_user.reviewed"],
       ["replay.ledger", "replay.projector", "replay.underwriting", "replay.warehouse"],
     ))
-    error_message = "each subscriber has a subscription for each of its topics, and one for replays; the projector has all topics and unrouted"
+    error_message = "each subscriber has a subscription for each of its topics, and one for replays; the projector has all topics and unrouted, and nobody else the doctor's canary"
   }
 
   assert {
