@@ -84,7 +84,7 @@ describe('the in-memory bus', () => {
 describe('the topology of a subscriber of every topic', () => {
   const { topics, subscriptions } = topology('projector', 'http://projector/');
 
-  it('has a topic for each of Heron, unrouted, the canary's, and its own dead letters and replays', () => {
+  it('has a topic for each of Heron, unrouted, one for the canary, and its own dead letters and replays', () => {
     expect(topics).toHaveLength(44 + 4);
     expect(topics).toEqual(expect.arrayContaining(['end_user.processed', 'unrouted', 'dead-letter.projector']));
   });
