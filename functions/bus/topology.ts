@@ -1,3 +1,4 @@
+import { CANARY_TOPIC } from '../heron/canary.ts';
 import { HERON_TOPICS } from '../heron/topics.ts';
 import delivery from './delivery.json' with { type: 'json' };
 
@@ -8,7 +9,7 @@ export const DELIVERY: Readonly<Record<keyof typeof delivery, number>> = deliver
 export const UNROUTED = 'unrouted';
 
 /** All that ingest publishes to: the last is for what `heron doctor` sends, and the projector's alone. */
-const INGESTED: readonly string[] = [...HERON_TOPICS, UNROUTED, 'doctor.canary'];
+const INGESTED: readonly string[] = [...HERON_TOPICS, UNROUTED, CANARY_TOPIC];
 
 /** Where a subscriber's messages end that it could never process. */
 export function deadLetterTopic(subscriber: string): string {

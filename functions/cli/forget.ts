@@ -5,6 +5,7 @@ import { GoogleSubscriber } from '../bus/google-subscriber.ts';
 import { deadLetterTopic } from '../bus/topology.ts';
 import { type BusConfig, busConfig, type Env } from '../config.ts';
 import { eventOf, type HeronEvent } from '../events/event.ts';
+import { CANARY_ID } from '../heron/canary.ts';
 import { instantOf, rfc3339 } from '../heron/instant.ts';
 import { isHeronId } from '../heron/webhook.ts';
 import { hashOf } from '../store/tombstone.ts';
@@ -28,6 +29,11 @@ export type ForgetOptions = {
 export async function forget(heronId: string, options: ForgetOptions, environment: Env): Promise<number> {
   if (!isHeronId(heronId))
     throw new CommandFailed(`${JSON.stringify(heronId)} is not a heron_id, which begins with eus_.`, 'misused');
+  if (heronId === CANARY_ID)
+    throw new CommandFailed(
+      `${CANARY_ID} is nobody: heron doctor sends its events, which leave the log after a day. Forgotten, it would find the path broken.`,
+      'misused',
+    );
   const env = envOf(environment, options.project);
   const bus = busConfig(env);
   await announce(env, options.lift ? ['Firestore'] : ['Firestore', 'Pub/Sub']);

@@ -8,6 +8,7 @@ import { clock } from '../clock.ts';
 import { type BusConfig, busConfig, type Env, storeConfig } from '../config.ts';
 import { eventOf } from '../events/event.ts';
 import { toMessage } from '../events/message.ts';
+import { CANARY_ID, CANARY_TOPIC } from '../heron/canary.ts';
 import { type Instant, parseInstant } from '../heron/instant.ts';
 import { HERON_TOPICS } from '../heron/topics.ts';
 import { isHeronId } from '../heron/webhook.ts';
@@ -52,6 +53,11 @@ export async function replay(options: ReplayOptions, environment: Env): Promise<
   const { to, dryRun, json } = options;
   if (options.endUser !== undefined && !isHeronId(options.endUser))
     throw new CommandFailed(`${inLine(options.endUser)} is not a heron_id, which begins with eus_.`, 'misused');
+  if (options.endUser === CANARY_ID)
+    throw new CommandFailed(
+      `${CANARY_ID} is nobody: heron doctor sends its events, which are never replayed.`,
+      'misused',
+    );
   const env = envOf(environment, options.project);
   const bus = busConfig(env);
   await announce(env, ['Firestore', 'Pub/Sub']);
@@ -230,7 +236,8 @@ async function subscriptionsOf(name: string, { projectId, topicPrefix }: BusConf
     const start = `${topicPrefix}${name}.`;
     return found
       .filter((each) => each.name.startsWith(start))
-      .map((each) => ({ topic: each.name.slice(start.length), filter: each.filter }));
+      .map((each) => ({ topic: each.name.slice(start.length), filter: each.filter }))
+      .filter(({ topic }) => topic !== CANARY_TOPIC);
   } finally {
     await pubsub.close();
   }

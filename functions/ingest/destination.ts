@@ -1,4 +1,5 @@
 import { UNROUTED } from '../bus/topology.ts';
+import { isCanary } from '../heron/canary.ts';
 import { isHeronTopic } from '../heron/topics.ts';
 import type { Webhook } from '../heron/webhook.ts';
 
@@ -9,10 +10,11 @@ export type Destination = {
   readonly why: string | null;
 };
 
-/** An event's own topic, where Heron documents it and the body is of the documented shape; else `unrouted`. */
-export function destinationOf({ topic, undocumented }: Pick<Webhook, 'topic' | 'undocumented'>): Destination {
+/** An event's own topic, where Heron documents it (or it is the canary) and the body is of the documented shape; else `unrouted`. */
+export function destinationOf(webhook: Pick<Webhook, 'topic' | 'heron_id' | 'undocumented'>): Destination {
+  const { topic, undocumented } = webhook;
   if (undocumented !== null || topic === null) return unrouted(undocumented ?? 'it names no topic');
-  if (!isHeronTopic(topic)) return unrouted('Heron does not document the topic');
+  if (!isHeronTopic(topic) && !isCanary(webhook)) return unrouted('Heron does not document the topic');
   return { topic, why: null };
 }
 

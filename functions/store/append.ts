@@ -13,8 +13,8 @@ import { broughtUpToDate } from './history.ts';
 import { counts } from './retention.ts';
 import { type Appended, endUserOf, fold, MAX_INLINE_BYTES } from './store.ts';
 
-/** When events are recorded, and when they may be deleted: null where the log keeps them for ever. */
-export type Times = { readonly recorded_at: Instant; readonly expires_at: Instant | null };
+/** When events are recorded, and when each may be deleted: null where the log keeps it for ever. */
+export type Times = { readonly recorded_at: Instant; readonly expiresAt: (event: HeronEvent) => Instant | null };
 
 /**
  * Records events and folds them into their end user's state, in one transaction. It creates the events, which fails all
@@ -56,9 +56,13 @@ async function append(
   if (!complete) throw new Error('Chunks of a body are gone that were there just now: the event must come again.');
   const fresh = arrived.filter(({ event_id }) => !known.has(event_id));
   if (heronId !== null && fresh.some(concernsEndUser)) {
-    const endUser = fold(await currentState(db, transaction, stored), heronId, fresh, (event) => counts(event, times));
+    const before = await currentState(db, transaction, stored);
+    const { recorded_at, expiresAt } = times;
+    const endUser = fold(before, heronId, fresh, (event) =>
+      counts(event, { recorded_at, expires_at: expiresAt(event) }),
+    );
     if (endUser !== null)
-      transaction.set(endUserDocuments(db).doc(heronId), { kind: 'state', endUser, changed_at: times.recorded_at });
+      transaction.set(endUserDocuments(db).doc(heronId), { kind: 'state', endUser, changed_at: recorded_at });
   }
   for (const event of fresh) transaction.create(eventDocuments(db).doc(event.event_id), storedEvent(event, times));
   return arrived.map((event) => (fresh.includes(event) ? 'appended' : 'duplicate'));
@@ -99,12 +103,12 @@ async function recorded(
   return new Set(found.filter(({ exists }) => exists).map(({ id }) => id));
 }
 
-function storedEvent(event: HeronEvent, times: Times): StoredEvent {
+function storedEvent(event: HeronEvent, { recorded_at, expiresAt }: Times): StoredEvent {
   const { event_id, topic, created, received_at, heron_id, end_user_id, status, body } = event;
   const isInline = body.byteLength <= MAX_INLINE_BYTES;
   return {
     ...{ event_id, topic, created, received_at, heron_id, end_user_id, status },
     ...{ bytes: body.byteLength, body: isInline ? body : null, reason: whyUnrouted(event) },
-    ...times,
+    ...{ recorded_at, expires_at: expiresAt(event) },
   };
 }

@@ -8,6 +8,7 @@ import {
   type Timestamp,
 } from '@google-cloud/firestore';
 import type { EndUser, Keys } from '../events/end-user.ts';
+import { CANARY_ID } from '../heron/canary.ts';
 import type { Instant } from '../heron/instant.ts';
 import type { JsonText } from '../heron/json.ts';
 import type { LoggedEvent } from './store.ts';
@@ -61,8 +62,8 @@ export type StateDocument = {
   /** As JSON text: as a map Firestore would refuse some keys, and depth over 20. */
   meta: JsonText | null;
   fold: { version: number; keys: Keys };
-  /** What changes are watched by. */
-  changed_at: Timestamp;
+  /** What changes are watched and listed by. */
+  changed_at?: Timestamp;
 };
 
 type TombstoneDocument = {
@@ -120,7 +121,14 @@ export function endUserOf({ changed_at, last_event, ...state }: StateDocument): 
 }
 
 /** A state as its document holds it, but for when it was written. */
-export function stateDocument(endUser: EndUser): Omit<StateDocument, 'changed_at'> {
+/** @returns what is to be written: with the server's own time, by which changes are watched, whatever ours is. */
+export function writtenState(endUser: EndUser) {
+  const state = stateDocument(endUser);
+  // What has no such time is in no list, no count and no watch of changes.
+  return endUser.heron_id === CANARY_ID ? state : { ...state, changed_at: FieldValue.serverTimestamp() };
+}
+
+function stateDocument(endUser: EndUser): Omit<StateDocument, 'changed_at'> {
   const { status_at, processed_at, failed_at, reviewed_at, first_event_at, last_event_at, last_event, ...state } =
     endUser;
   return {
@@ -169,8 +177,7 @@ const END_USER: FirestoreDataConverter<Stored, EndUserDocument> = {
         forgotten: { ...tombstone, at: toTimestamp(at), ...(unfinished.length === 0 ? {} : { unfinished }) },
       };
     }
-    // The server's own time, by which changes are watched, whatever ours is.
-    return { ...stateDocument(stored.endUser), changed_at: FieldValue.serverTimestamp() };
+    return writtenState(stored.endUser);
   },
   fromFirestore(snapshot) {
     const data = snapshot.data() as EndUserDocument;

@@ -2,7 +2,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import {
   type DocumentData,
   type DocumentReference,
-  FieldValue,
   type Firestore,
   Timestamp,
   type Transaction,
@@ -14,7 +13,7 @@ import { isTransient } from '../grpc.ts';
 import { isHeronId } from '../heron/webhook.ts';
 import { IncompleteBody } from './bodies.ts';
 import { Connection } from './connection.ts';
-import { checkpointDocument, endUserDocuments, endUserOf, type StateDocument, stateDocument } from './documents.ts';
+import { checkpointDocument, endUserDocuments, endUserOf, type StateDocument, writtenState } from './documents.ts';
 import { erase, forget, lift } from './erasure.ts';
 import { readHistory } from './history.ts';
 import { QUERIES } from './queries.ts';
@@ -165,7 +164,7 @@ async function compare(db: Firestore, transaction: Transaction, heronId: string)
   if (state === null) return ends({ outcome: 'untimed' });
   if (damaged.length > 0 && known?.fold.version === FOLD_VERSION)
     throw new IncompleteBody(`The body of event ${damaged[0]} is not complete.`);
-  const right = { ...stateDocument(state), changed_at: FieldValue.serverTimestamp() };
+  const right = writtenState(state);
   const differences = differencesOf(stored === undefined ? null : content(stored), content(right));
   if (differences.length === 0) return ends({ outcome: 'right' });
   const fewerEvents = Number(stored?.event_count) > state.event_count;

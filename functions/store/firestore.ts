@@ -9,6 +9,7 @@ import type { Clock } from '../clock.ts';
 import type { StoreConfig } from '../config.ts';
 import type { EndUser } from '../events/end-user.ts';
 import { type HeronEvent, isEventId, Unprocessable } from '../events/event.ts';
+import { CANARY_TOPIC } from '../heron/canary.ts';
 import type { Instant } from '../heron/instant.ts';
 import { STATUSES } from '../heron/status.ts';
 import { isHeronId } from '../heron/webhook.ts';
@@ -75,12 +76,12 @@ export class FirestoreStore implements Store {
 
   async append(arrived: readonly HeronEvent[]): Promise<readonly Appended[]> {
     // One after another: bodies are up to 10 MB, and each on its way is in memory several times.
-    for (const event of arrived) await writeBody(this.#connection, event, this.#expiry(this.#now()).body);
+    for (const event of arrived) await writeBody(this.#connection, event, this.#expiry(event, this.#now()).body);
     try {
       const recorded_at = this.#now();
       return await appendEvents(this.#connection, arrived, {
         recorded_at,
-        expires_at: this.#expiry(recorded_at).event,
+        expiresAt: (event) => this.#expiry(event, recorded_at).event,
       });
     } catch (error) {
       // It is dead-lettered now, body and all. Of several, each comes again by itself.
@@ -199,9 +200,10 @@ export class FirestoreStore implements Store {
     for (let before: string | null = null; !isCut; ) {
       const next = await latest((db) => QUERIES.latestByTopic(db, before));
       if (next === null || next.topic === null) break;
+      before = next.topic;
+      if (next.topic === CANARY_TOPIC) continue;
       if (found.length === MAX_TOPICS) isCut = true;
       else found.push(next);
-      before = next.topic;
     }
     const without = await latest(QUERIES.latestWithoutTopic);
     return { topics: without === null ? found : [...found, without], isCut };
@@ -257,8 +259,8 @@ export class FirestoreStore implements Store {
     return this.#connection.close();
   }
 
-  #expiry(recordedAt: Instant) {
-    return expiry(recordedAt, this.#retentionDays);
+  #expiry(event: HeronEvent, recordedAt: Instant) {
+    return expiry(event, recordedAt, this.#retentionDays);
   }
 
   async #read<T>(query: (db: Firestore) => Query<T>, signal: AbortSignal | undefined): Promise<T[]> {

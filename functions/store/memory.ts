@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.ts';
 import type { EndUser } from '../events/end-user.ts';
 import { eventOf, type HeronEvent } from '../events/event.ts';
+import { CANARY_ID, CANARY_TOPIC } from '../heron/canary.ts';
 import { epoch, type Instant, instantOfEpoch } from '../heron/instant.ts';
 import { STATUSES } from '../heron/status.ts';
 import { whyUnrouted } from '../heron/unrouted.ts';
@@ -254,6 +255,7 @@ export class MemoryStore implements Store, Upkeep {
     const isOther = (endUser: EndUser) => !STATUSES.some((known) => known === endUser.status);
     return [...this.#endUsers.values()].filter(
       (endUser) =>
+        endUser.heron_id !== CANARY_ID &&
         (status === undefined || (status === OTHER ? isOther(endUser) : endUser.status === status)) &&
         (failing === undefined || endUser.failing === failing) &&
         (review_required === undefined || endUser.review_required === review_required),
@@ -262,6 +264,7 @@ export class MemoryStore implements Store, Upkeep {
 
   async topics(): Promise<Topics> {
     const found = Map.groupBy(this.#events.values(), ({ topic }) => topic);
+    found.delete(CANARY_TOPIC);
     const topics = [...found].map(([topic, events]) => ({
       topic,
       recorded_at: events.map((event) => event.recorded_at).reduce((a, b) => (a > b ? a : b)),
@@ -294,7 +297,9 @@ export class MemoryStore implements Store, Upkeep {
   }
 
   watchChanges(onChanges: (changed: readonly EndUser[] | null) => void, _onFailure: OnFailure): Stop {
-    const tell = (changed: EndUser | null) => onChanges(changed && [changed]);
+    const tell = (changed: EndUser | null) => {
+      if (changed?.heron_id !== CANARY_ID) onChanges(changed && [changed]);
+    };
     this.#watches.add(tell);
     queueMicrotask(() => this.#watches.has(tell) && onChanges(null));
     return () => this.#watches.delete(tell);

@@ -1,16 +1,23 @@
+import type { HeronEvent } from '../events/event.ts';
+import { isCanary } from '../heron/canary.ts';
 import { epoch, type Instant, instantOfEpoch, microsecondsBetween } from '../heron/instant.ts';
 
 const DAY_SECONDS = 86_400;
 /** TTL deletes within a day or so, each document at its own time: no event may outlive its body. */
 const BODY_GRACE_DAYS = 3;
 
-/** When Firestore's TTL may delete what is recorded now; null where the log keeps events for ever. */
+/** How long the log keeps a canary, whatever else it keeps. */
+const CANARY_DAYS = 1;
+
+/** When Firestore's TTL may delete an event that is recorded now; null where the log keeps it for ever. */
 export function expiry(
+  event: HeronEvent,
   recordedAt: Instant,
-  retentionDays: number | null,
+  daysOfOthers: number | null,
 ): { readonly event: Instant | null; readonly body: Instant | null } {
-  if (retentionDays === null) return { event: null, body: null };
-  return { event: inDays(recordedAt, retentionDays), body: inDays(recordedAt, retentionDays + BODY_GRACE_DAYS) };
+  const days = isCanary(event) ? CANARY_DAYS : daysOfOthers;
+  if (days === null) return { event: null, body: null };
+  return { event: inDays(recordedAt, days), body: inDays(recordedAt, days + BODY_GRACE_DAYS) };
 }
 
 function inDays(instant: Instant, days: number): Instant {

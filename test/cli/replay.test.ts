@@ -36,9 +36,10 @@ describe.skipIf(!hasFirestore || !hasPubSub)('heron replay', { timeout: 60_000 }
     config = { projectId: newProject(), databaseId: '(default)', topicPrefix: 'a-' };
     const state = mkdtempSync(join(tmpdir(), 'state-'));
     env = { ...process.env, GOOGLE_CLOUD_PROJECT: config.projectId, TOPIC_PREFIX: 'a-', XDG_STATE_HOME: state };
-    const topics = ['end_user.processed', 'pdf.failed', 'pdf.processed', 'unrouted', 'replay.reader', 'replay.other'];
+    const read = ['end_user.processed', 'pdf.failed', 'unrouted', 'doctor.canary'];
+    const topics = [...read, 'pdf.processed', 'replay.reader', 'replay.other'];
     const subscriptions = [
-      ...['end_user.processed', 'pdf.failed', 'unrouted'].map((topic) => ({ name: `reader.${topic}`, topic })),
+      ...read.map((topic) => ({ name: `reader.${topic}`, topic })),
       { name: 'other.pdf.processed', topic: 'pdf.processed' },
       ...['replay.reader', 'replay.other'].map((topic) => ({ name: topic, topic })),
     ];
@@ -81,7 +82,7 @@ describe.skipIf(!hasFirestore || !hasPubSub)('heron replay', { timeout: 60_000 }
   const others = [event({ topic: 'pdf.processed', heron_id: 'eus_a', created: '2026-08-02T00:00:00Z' })];
 
   it('sends what the subscriber subscribes to, marked, to it alone, byte for byte', async () => {
-    await given(...subscribed, ...others);
+    await given(...subscribed, ...others, event({ topic: 'doctor.canary', heron_id: 'eus_canary' }));
     const dry = await run('--to', 'reader', '--dry-run');
     expect(dry).toMatchObject({ code: 0, events: subscribed.length, dry_run: true, replay_id: null });
     expect(await waiting('replay.reader')).toEqual([]);
@@ -151,6 +152,8 @@ describe.skipIf(!hasFirestore || !hasPubSub)('heron replay', { timeout: 60_000 }
     [['--to', 'nobody'], 1, /has no subscription a-replay\.nobody/],
     [['--to', 'reader', '--topic', 'nothing.*'], 2, /No topic is nothing/],
     [['--to', 'reader', '--end-user', 'acme'], 2, /is not a heron_id/],
+    [['--to', 'reader', '--end-user', 'eus_canary'], 2, /heron doctor/],
+    [['--to', 'reader', '--topic', 'doctor.*'], 2, /No topic is doctor/],
   ])('that cannot be is told in a line: %j', async (args, code, message) => {
     const { code: exit, stderr } = await heron(['replay', '--quiet', ...args], env);
     expect(exit).toBe(code);

@@ -12,6 +12,16 @@ describe('the destination of a webhook', () => {
     for (const topic of HERON_TOPICS) expect(destinationOfBody(webhook({ topic }))).toEqual({ topic, why: null });
   });
 
+  test('is the canary’s for doctor’s own, and for no other end user', () => {
+    const to = (heron_id: string) => destinationOfBody(webhook({ topic: 'doctor.canary', data: { heron_id } }));
+    expect(to('eus_canary')).toEqual({ topic: 'doctor.canary', why: null });
+    for (const other of ['eus_canary2', 'eus_Eqio3Y4dhyNiMphrXwG58p', 'canary', ''])
+      expect(to(other)).toEqual({ topic: UNROUTED, why: 'Heron does not document the topic' });
+    expect(destinationOfBody(webhook({ data: { heron_id: 'eus_canary' } })).topic).toBe('end_user.processed');
+    const odd = webhook({ topic: 'doctor.canary', created: 'yesterday', data: { heron_id: 'eus_canary' } });
+    expect(destinationOfBody(odd)).toEqual({ topic: UNROUTED, why: 'created is not a time' });
+  });
+
   test.for<[string, string | Buffer, string]>([
     ['an unknown topic', webhook({ topic: 'end_user.exploded' }), 'Heron does not document the topic'],
     ["the name of a topic that is not Heron's", webhook({ topic: 'dead-letter.projector' }), 'Heron does not document'],

@@ -3,6 +3,7 @@ import type { Clock } from '../../functions/clock.ts';
 import { instantOf } from '../../functions/heron/instant.ts';
 import { appendingContract } from './contract/appending.ts';
 import { bodiesContract } from './contract/bodies.ts';
+import { canaryContract } from './contract/canary.ts';
 import { endUsersContract } from './contract/end-users.ts';
 import { erasureContract } from './contract/erasure.ts';
 import { historyContract } from './contract/history.ts';
@@ -31,6 +32,7 @@ export function storeContract(open: (now: Clock) => Side, { runs }: { readonly r
   endUsersContract(sides);
   topicsContract(sides);
   watchingContract(sides);
+  canaryContract(sides);
   idsContract(sides);
   erasureContract(sides);
   rebuildingContract(sides);

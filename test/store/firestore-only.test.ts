@@ -4,6 +4,7 @@ import { Firestore, Timestamp, v1 } from '@google-cloud/firestore';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type EndUser, FOLD_VERSION } from '../../functions/events/end-user.ts';
 import { type EndUserEvent, type HeronEvent, Unprocessable } from '../../functions/events/event.ts';
+import { CANARY_ID, CANARY_TOPIC } from '../../functions/heron/canary.ts';
 import { instantOf } from '../../functions/heron/instant.ts';
 import { Lanes } from '../../functions/projector/lanes.ts';
 import { FirestoreStore } from '../../functions/store/firestore.ts';
@@ -576,6 +577,43 @@ describe.skipIf(!hasFirestore)('in Firestore', () => {
       expect(await stored(`events/${given.event_id}`)).toMatchObject({ expires_at: days(30) });
       expect(await stored(`events/${given.event_id}/body/0`)).toMatchObject({ expires_at: days(33) });
       expect(await stored('end_users/eus_a')).not.toHaveProperty('expires_at');
+    });
+
+    it('is a day for the canary, and for none that only bears its topic or its name', async () => {
+      const tomorrow = Timestamp.fromMillis(NOW + 86_400_000);
+      const forever = new FirestoreStore(config, () => instantOf(NOW));
+      const month = new FirestoreStore(config, () => instantOf(NOW), { retentionDays: 30 });
+      stores.push(forever, month);
+      for (const [n, keeping] of [forever, month].entries()) {
+        const canary = event({ topic: CANARY_TOPIC, heron_id: CANARY_ID, n });
+        const others = [
+          event({ topic: CANARY_TOPIC, heron_id: 'eus_a', n }),
+          event({ heron_id: CANARY_ID, n }),
+          event({ topic: CANARY_TOPIC, n }),
+        ];
+        for (const each of [canary, ...others]) await keeping.append([each]);
+        expect(await stored(`events/${canary.event_id}`)).toMatchObject({ expires_at: tomorrow });
+        for (const { event_id } of others)
+          expect((await stored(`events/${event_id}`))?.expires_at).toEqual(
+            keeping === forever ? undefined : Timestamp.fromMillis(NOW + 30 * 86_400_000),
+          );
+      }
+    });
+
+    it('takes canaries from the log, and leaves their state as it was', async () => {
+      const canaries = [1, 2, 3].map((n) =>
+        event({ topic: CANARY_TOPIC, heron_id: CANARY_ID, created: instantOf(NOW + n), n }),
+      );
+      for (const each of canaries) await store.append([each]);
+      await db.doc(`events/${canaries[0]?.event_id}`).delete();
+      expect(await upkeep.recompute(CANARY_ID, true)).toEqual({ outcome: 'right' });
+      await db.doc(`end_users/${CANARY_ID}`).update({ event_count: 1 });
+      expect(await upkeep.recompute(CANARY_ID, true)).toMatchObject({ outcome: 'different' });
+      expect(await store.endUser(CANARY_ID)).toMatchObject({ event_count: 2 });
+      expect((await store.listEndUsers({}, 10, null)).endUsers).toEqual([]);
+      for (const { event_id } of canaries) await db.doc(`events/${event_id}`).delete();
+      expect(await upkeep.recompute(CANARY_ID, true)).toEqual({ outcome: 'without_events' });
+      expect(await store.endUser(CANARY_ID)).toMatchObject({ event_count: 2 });
     });
   });
 
