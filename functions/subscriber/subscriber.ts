@@ -1,5 +1,11 @@
+import {
+  type DELETED_TRANSACTIONS,
+  type DOCUMENTED,
+  type END_USER,
+  type Payload,
+  undocumentedData,
+} from '../heron/payloads.ts';
 import { isHeronTopic } from '../heron/topics.ts';
-import { undocumentedData } from './documented.ts';
 import { type Delivery, isRecord, type Received, subscriberOf } from './message.ts';
 import { type OutputOf, placesOf, type StandardSchema } from './schema.ts';
 
@@ -11,34 +17,14 @@ export type { StandardSchema } from './schema.ts';
  * what they are: `declare module 'heron-events' { interface Topics { 'pdf.processed': { heron_id: string } } }`. That
  * is your word alone; a schema with `.on` is checked.
  */
-export interface Topics {
-  'end_user.created': EndUser;
-  'end_user.failed': EndUser;
-  'end_user.files_changed': EndUser;
-  'end_user.files_classified': EndUser;
-  'end_user.policy_workflow_failed': EndUser;
-  'end_user.policy_workflow_finished': EndUser;
-  'end_user.processed': EndUser;
-  'end_user.review_required': EndUser;
-  'end_user.reviewed': EndUser;
-  'end_user.transactions_updated': EndUser;
-  'transactions.deleted': DeletedTransactions;
-}
+export interface Topics extends Documented {}
 
+type Documented = { readonly [T in keyof typeof DOCUMENTED]: Payload<(typeof DOCUMENTED)[T]> };
+
+export type EndUser = Payload<typeof END_USER>;
 /** Those that Heron documents, and whatever it adds. */
-export type Status = 'new' | 'ready' | 'processed' | 'failed' | 'review_requested' | 'reviewed' | (string & {});
-
-export interface EndUser {
-  /** `eus_…` */
-  readonly heron_id: string;
-  /** Your own id of it, at most 140 characters. */
-  readonly end_user_id: string;
-  readonly status: Status;
-}
-
-export interface DeletedTransactions {
-  readonly transactions: readonly { readonly heron_id: string }[];
-}
+export type Status = EndUser['status'];
+export type DeletedTransactions = Payload<typeof DELETED_TRANSACTIONS>;
 
 /** A documented topic is suggested; any other, and any pattern, is taken. */
 export type Topic = keyof Topics | (string & {});

@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import { describe, expect, expectTypeOf, it } from 'vitest';
-import type { DOCUMENTED } from '../../functions/subscriber/documented.ts';
+import type { DOCUMENTED } from '../../functions/heron/payloads.ts';
 import { responder } from '../../functions/subscriber/respond.ts';
 import {
   Discard,
@@ -118,7 +118,11 @@ describe('a handler gets', () => {
         'not the documented shape: data.end_user_id is not a text',
       ],
       ['end_user.processed', {}, 'not the documented shape: data.heron_id is not a text'],
-      ['transactions.deleted', { transactions: [{}] }, expect.stringContaining('data.transactions is not a list')],
+      [
+        'transactions.deleted',
+        { transactions: [{}] },
+        'not the documented shape: data.transactions[].heron_id is not a text',
+      ],
     ] as const) {
       const { status, lines } = await deliver(service, pushed(topic, data));
       expect({ status, lines }).toMatchObject({ status: 503, lines: [{ outcome: 'not_dead_lettered', reason }] });
@@ -289,7 +293,12 @@ describe('types', () => {
       });
   });
 
-  it('are of the topics that are checked, and of no others', () => {
-    expectTypeOf<keyof typeof DOCUMENTED>().toEqualTypeOf<keyof Topics>();
+  it('are what the schemas of the payloads say', () => {
+    type Status = 'new' | 'ready' | 'processed' | 'failed' | 'review_requested' | 'reviewed' | (string & {});
+    type EndUser = { readonly heron_id: string; readonly end_user_id: string; readonly status: Status };
+    expectTypeOf<Topics['end_user.processed']>().toEqualTypeOf<EndUser>();
+    type Deleted = { readonly transactions: readonly { readonly heron_id: string }[] };
+    expectTypeOf<Topics['transactions.deleted']>().toEqualTypeOf<Deleted>();
+    expectTypeOf<keyof Topics>().toEqualTypeOf<keyof typeof DOCUMENTED>();
   });
 });
