@@ -23,8 +23,8 @@ export function sampleWebhook(topic: string, endUser: string, created: number, m
 function dataOf(topic: string, heronId: string, ids: JsonObject): JsonObject {
   const [resource = ''] = topic.split('.');
   if (resource === 'end_user') {
-    const status = topic === 'end_user.review_required' ? 'review_requested' : statusMeantBy(topic);
-    return { heron_id: heronId, ...ids, ...(status === null ? {} : { status }) };
+    const meant = topic === 'end_user.review_required' ? 'review_requested' : statusMeantBy(topic);
+    return { heron_id: heronId, ...ids, status: meant ?? 'processed' };
   }
   const endUser = { end_user_heron_id: heronId, ...ids };
   if (topic === 'transactions.deleted') return { ...endUser, transactions: [{ heron_id: `txn_${digest(heronId)}` }] };

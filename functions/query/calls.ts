@@ -182,6 +182,14 @@ export const CALLS = {
     answers: { 200: { description: 'OpenAPI 3.1.', json: { type: 'object' } } },
     problems: [],
   },
+  getAsyncapi: {
+    method: 'GET',
+    path: '/asyncapi.json',
+    summary: 'The events that services subscribe to, on Pub/Sub',
+    parameters: {},
+    answers: { 200: { description: 'AsyncAPI 3.', json: { type: 'object' } } },
+    problems: [],
+  },
   getProblems: {
     method: 'GET',
     path: '/problems',

@@ -32,6 +32,7 @@ export function openapi(): Json {
       description:
         "Where end users stand, by the webhooks that Heron sent. It only reads. Access is Google Cloud's IAM: send an identity token as `Authorization: Bearer …`. Unknown or repeated parameters are 400.",
     },
+    externalDocs: { url: '/asyncapi.json', description: 'The events that services subscribe to, as AsyncAPI.' },
     servers: [{ url: '/' }],
     security: [{ google: [] }],
     paths,

@@ -3,6 +3,7 @@ import type { Clock, Stopwatch } from '../clock.ts';
 import { describe, type Log, traceOf } from '../log.ts';
 import type { Store } from '../store/store.ts';
 import { asset } from './assets.ts';
+import { asyncapi } from './asyncapi.ts';
 import { CALLS } from './calls.ts';
 import { endUserHandlers } from './end-users.ts';
 import { eventHandlers } from './events.ts';
@@ -46,6 +47,7 @@ export function query({
     getStats: async () => ({ json: await stats.read() }),
     getStream: () => ({ stream: (response, headers) => feed.join(response, headers) }),
     getOpenapi: () => ({ json: openapi() }),
+    getAsyncapi: () => ({ json: asyncapi() }),
     getProblems: () => ({ html: problemsPage() }),
     getPage: () => ({ asset: asset('/') }),
   };

@@ -11,7 +11,7 @@ const paths = document.paths as Readonly<Record<string, Readonly<Record<string, 
 
 const ajv = new Ajv2020({ strict: true, allowUnionTypes: true, validateFormats: true });
 formats.default(ajv);
-ajv.addVocabulary(['openapi', 'info', 'servers', 'paths', 'components', 'security', 'example']);
+ajv.addVocabulary(['openapi', 'info', 'externalDocs', 'servers', 'paths', 'components', 'security', 'example']);
 ajv.addSchema(document, 'openapi');
 
 /** Fails unless the document says that this may be answered there. */

@@ -62,6 +62,7 @@ function App() {
       ${route.view === 'event' && html`<${OneEvent} id=${route.id} />`}
       ${route.view === 'nowhere' && html`<h1 tabindex="-1">Nothing is here</h1><p><a href="#/">Overview</a></p>`}
     </main>
+    <footer><a href="./openapi.json">Query API (OpenAPI)</a> <a href="./asyncapi.json">Events (AsyncAPI)</a></footer>
   `;
 }
 
