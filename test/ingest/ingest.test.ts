@@ -8,6 +8,7 @@ import { CODE } from '../../functions/grpc.ts';
 import { isSignatureShaped } from '../../functions/heron/signature.ts';
 import { HERON_TOPICS } from '../../functions/heron/topics.ts';
 import vectors from '../heron/vectors.json' with { type: 'json' };
+import { until } from '../until.ts';
 import { PRIVATE, signed, test, webhook } from './served.ts';
 import { head, type Reply, send, Wire } from './wire.ts';
 
@@ -563,8 +564,7 @@ describe.concurrent('a body', () => {
         if (way === 'reset') wire.socket.resetAndDestroy();
         else wire.socket[way]();
       }
-      const deadline = performance.now() + 2_000;
-      while (log().length < wires.length && performance.now() < deadline) await sleep(10);
+      await until(() => log().length >= wires.length);
       expect(log()).toHaveLength(wires.length);
       for (const line of log()) expect(line).toMatchObject({ severity: 'WARNING', outcome: 'client_left' });
       expect(publisher.published).toEqual([]);
@@ -579,8 +579,7 @@ describe.concurrent('a body', () => {
       head([`Heron-Signature: ${signed(body)['Heron-Signature']}`, `Content-Length: ${body.length}`]) + body,
     );
     wire.socket.on('ready', () => setTimeout(() => wire.socket.destroy(), 5));
-    const deadline = performance.now() + 2_000;
-    while (publisher.published.length === 0 && performance.now() < deadline) await sleep(10);
+    await until(() => publisher.published.length > 0);
     expect(publisher.published).toHaveLength(1);
   });
 

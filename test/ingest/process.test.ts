@@ -6,9 +6,10 @@ import { gzip } from 'node:zlib';
 import { PubSub } from '@google-cloud/pubsub';
 import { describe, expect, test } from 'vitest';
 import { emulatorEnv, hasPubSub, newProject } from '../emulators.ts';
+import { until } from '../until.ts';
 import { FunctionProcess } from './process.ts';
 import { SECRET, signed, webhook } from './served.ts';
-import { head, send, until, Wire } from './wire.ts';
+import { head, send, Wire } from './wire.ts';
 
 const FORGED = `${'A'.repeat(43)}=`;
 const ENV = {
@@ -71,6 +72,13 @@ test.skipIf(!existsSync('/proc/self/status')).concurrent(
 );
 
 describe.concurrent('on SIGTERM', () => {
+  /** A connection that has had a request: it is closed half a second into the draining, one that has had none later. */
+  const usedOnce = async (port: number): Promise<Wire> => {
+    const wire = new Wire(port).write(head(['Content-Length: 0']));
+    await wire.until(({ statuses }) => statuses.length > 0);
+    return wire;
+  };
+
   test('before the first request the process ends at once, with 0', async ({ onTestFinished }) => {
     const ingest = await (await FunctionProcess.spawn('ingest', ENV, onTestFinished)).ready();
     ingest.kill('SIGTERM');
@@ -78,41 +86,43 @@ describe.concurrent('on SIGTERM', () => {
     expect(ingest.stderr).toBe('');
   });
 
-  test('while it is idle the process ends within a second or so, with 0', async ({ onTestFinished }) => {
+  test('while a connection is idle the process ends with 0, and not because its 8 s are over', async ({
+    onTestFinished,
+  }) => {
     const ingest = await (await FunctionProcess.spawn('ingest', ENV, onTestFinished)).ready();
     const idle = new Wire(ingest.port).write(head(['Content-Length: 0']));
     await idle.until(({ statuses }) => statuses.length > 0);
-    const start = performance.now();
     ingest.kill('SIGTERM');
-    expect(await ingest.exited).toBe(0);
-    expect(performance.now() - start).toBeLessThan(2_000);
+    expect(await ingest.exited).toBe(0); // 1 where it takes 8 s
     expect(ingest.stderr).toBe('');
   });
 
   test('a body that is still coming is waited for', async ({ onTestFinished }) => {
     const ingest = await (await FunctionProcess.spawn('ingest', ENV, onTestFinished)).ready();
-    const wire = new Wire(ingest.port).write(`${head([`Heron-Signature: ${FORGED}`, 'Content-Length: 10'])}12345`);
-    const dawdling = new Wire(ingest.port).write(head([`Heron-Signature: ${FORGED}`, 'Content-Length: 10']));
-    await sleep(300);
+    const used = await usedOnce(ingest.port);
+    const request = head([`Heron-Signature: ${FORGED}`, 'Content-Length: 10', 'Expect: 100-continue']);
+    const wire = new Wire(ingest.port).write(request);
+    const dawdling = new Wire(ingest.port).write(request);
+    for (const each of [wire, dawdling]) await each.until(({ statuses }) => statuses.length > 0);
+    wire.write('12345');
     ingest.kill('SIGTERM');
-    await sleep(1_500);
+    await used.until(({ closed }) => closed);
     wire.write('67890');
     await wire.until(({ closed }) => closed);
-    expect(wire.statuses).toEqual([401]);
+    expect(wire.statuses).toEqual([100, 401]);
     expect(wire.received).toContain('Connection: close');
     expect(await ingest.exited).toBe(0);
-    expect(dawdling.statuses).toEqual([408]);
+    expect(dawdling.statuses).toEqual([100, 408]);
   });
 
   test('a request that arrives once it is draining is told so', async ({ onTestFinished }) => {
     const args = ['--source=test/ingest/broken.ts'];
     const process = await (await FunctionProcess.spawn('broken', {}, onTestFinished, args)).ready();
     expect((await send(process.port)).body).toBe('false');
-    const fresh = new Wire(process.port);
-    await fresh.until(({ socket }) => !socket.connecting);
-    await send(process.port);
+    const used = await usedOnce(process.port);
+    const fresh = await new Wire(process.port).connected();
     process.kill('SIGTERM');
-    await sleep(800);
+    await used.until(({ closed }) => closed);
     fresh.write(head(['Content-Length: 0']));
     await fresh.until(({ closed }) => closed);
     expect(fresh.received).toMatch(/\r\n\r\ntrue$/);
@@ -121,11 +131,10 @@ describe.concurrent('on SIGTERM', () => {
 
   test('a connection that was taken is waited for until it is used', async ({ onTestFinished }) => {
     const ingest = await (await FunctionProcess.spawn('ingest', ENV, onTestFinished)).ready();
-    await send(ingest.port);
-    const fresh = new Wire(ingest.port);
-    await sleep(300);
+    const used = await usedOnce(ingest.port);
+    const fresh = await new Wire(ingest.port).connected();
     ingest.kill('SIGTERM');
-    await sleep(1_000);
+    await used.until(({ closed }) => closed);
     fresh.write(head(['Content-Length: 0']));
     await fresh.until(({ closed }) => closed);
     expect(fresh.statuses).toEqual([401]);
@@ -136,7 +145,7 @@ describe.concurrent('on SIGTERM', () => {
     ['on connections that are kept, every request is answered', true],
     ['on a connection each, every request that was taken is answered', false],
   ] as const)(
-    'in the middle of 32 at a time, %s, and the process ends with 0 within 8 s',
+    'in the middle of 32 at a time, %s, and the process ends with 0',
     async ([, keepAlive], { onTestFinished }) => {
       const projectId = newProject();
       const pubsub = new PubSub({ projectId });
@@ -168,12 +177,10 @@ describe.concurrent('on SIGTERM', () => {
         }
       };
       const loops = Promise.all(answered.map(loop));
-      await until(() => Math.min(...answered) > 5, 15_000);
-      const start = performance.now();
+      await until(() => Math.min(...answered) > 5);
       ingest.kill('SIGTERM');
       await loops;
-      expect(await ingest.exited).toBe(0);
-      expect(performance.now() - start).toBeLessThan(8_000);
+      expect(await ingest.exited).toBe(0); // 1 where it takes 8 s
       const refused = `ECONNREFUSED connect ECONNREFUSED 127.0.0.1:${ingest.port}`;
       if (keepAlive) expect(counts).toEqual({ '200': expect.any(Number), [refused]: 32 });
       // The system resets connections that nobody accepted yet; whatever was published was answered.

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { freePort } from '../../functions/local/emulators.ts';
-import { until } from './wire.ts';
+import { until } from '../until.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const FRAMEWORK = `${ROOT}node_modules/.bin/functions-framework`;
@@ -48,7 +48,7 @@ export class FunctionProcess {
 
   /** Until it listens. */
   async ready(): Promise<this> {
-    await until(() => this.stdout.includes('URL: '), 20_000);
+    await until(() => this.stdout.includes('URL: '));
     return this;
   }
 

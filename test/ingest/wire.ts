@@ -1,6 +1,6 @@
 import { request as httpRequest, type IncomingHttpHeaders, type OutgoingHttpHeaders } from 'node:http';
 import { connect, type Socket } from 'node:net';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { until } from '../until.ts';
 
 export type Reply = { readonly status: number; readonly headers: IncomingHttpHeaders; readonly body: string };
 
@@ -23,16 +23,6 @@ export function send(
     });
     request.on('error', reject).end(body);
   });
-}
-
-/** Polls, as `expect.poll` cannot in concurrent tests. @returns the milliseconds that it took. */
-export async function until(happened: () => boolean, timeoutMs: number): Promise<number> {
-  const start = performance.now();
-  while (!happened()) {
-    if (performance.now() - start > timeoutMs) throw new Error(`Not within ${timeoutMs} ms: ${happened}`);
-    await sleep(5);
-  }
-  return performance.now() - start;
 }
 
 /** A connection on which each byte can be chosen. */
@@ -66,8 +56,16 @@ export class Wire {
   }
 
   /** @returns the milliseconds that it took. */
-  until(happened: (wire: this) => boolean): Promise<number> {
-    return until(() => happened(this), 10_000);
+  async until(happened: (wire: this) => boolean): Promise<number> {
+    const start = performance.now();
+    await until(() => happened(this));
+    return performance.now() - start;
+  }
+
+  /** Until the system has taken the connection. */
+  async connected(): Promise<this> {
+    await this.until(({ socket }) => !socket.connecting);
+    return this;
   }
 }
 
