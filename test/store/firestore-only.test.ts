@@ -310,11 +310,11 @@ describe.skipIf(!hasFirestore)('in Firestore', () => {
     const given = Array.from({ length: 200 }, (_, n) => endUserEvent({ heron_id: 'eus_a', n }));
     const never = new AbortController().signal;
 
-    it('all land within seconds through one process', async () => {
+    it('all land in five transactions through one process', async () => {
       const lanes = new Lanes((events) => store.append(events));
-      const begun = performance.now();
+      const requests = watchRequests();
       const outcomes = await Promise.all(given.map((each) => lanes.submit(each, never)));
-      expect(performance.now() - begun).toBeLessThan(5_000);
+      expect(requests()).toEqual({ reads: 5, writes: 205, calls: 10 });
       expect(outcomes).toEqual(given.map(() => 'appended'));
       expect(await store.endUser('eus_a')).toEqual(foldOf(given));
       expect(lanes.size).toBe(0);
@@ -717,9 +717,7 @@ describe.skipIf(!hasFirestore)('in Firestore', () => {
         return new PassThrough({ objectMode: true }) as never;
       });
       store.endUser('eus_a').catch(() => {});
-      const begun = performance.now();
       await store.close();
-      expect(performance.now() - begun).toBeLessThan(6_000);
     });
 
     it('waits for what is on its way, and refuses what comes after', async () => {
