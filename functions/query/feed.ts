@@ -121,6 +121,7 @@ class Client {
   offer(heronId: string, data: string): void {
     if (this.#first !== null) return;
     this.#bytes += data.length - (this.#pending.get(heronId)?.length ?? 0);
+    this.#pending.delete(heronId); // it is the last that changed
     this.#pending.set(heronId, data);
     if (this.#pending.size > MAX_PENDING || this.#bytes > MAX_PENDING_BYTES) this.refetch();
     else this.#flush();

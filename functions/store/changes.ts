@@ -3,13 +3,19 @@ import type { EndUser } from '../events/end-user.ts';
 import { changedAt, type Stored } from './documents.ts';
 
 /**
- * What changed between one snapshot of the end users that changed last and the next: they, or null where others may have
+ * What changed between one snapshot of the end users that changed last and the next: they, in the order in which they
+ * changed, or null where others may have
  * changed as well and nobody can tell which.
  * @param size how many are watched.
  */
 export function changesIn(snapshot: QuerySnapshot<Stored>, size: number): readonly EndUser[] | null {
   const changes = snapshot.docChanges();
-  const changed = changes.filter(({ type }) => type !== 'removed').map(({ doc }) => doc.data());
+  // A snapshot has new ones before known ones, each the last that changed first.
+  const changed = changes
+    .filter(({ type }) => type !== 'removed')
+    .map(({ doc }) => doc)
+    .sort((a, b) => (changedAt(a).valueOf() < changedAt(b).valueOf() ? -1 : 1))
+    .map((doc) => doc.data());
   // All that are watched are new: others may have been pushed out before they were seen.
   if (changed.length >= size) return null;
   // One that left without being pushed out by newer ones was forgotten.

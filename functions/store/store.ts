@@ -121,8 +121,8 @@ export interface Store {
   /** Calls back with what there is, soon, and then after each change. */
   watch(watched: Watched, onStates: (endUsers: readonly EndUser[]) => void, onFailure: OnFailure): Stop;
   /**
-   * Calls back with null once it watches, and then with the end users that change, whichever they are. Null again means
-   * that some may have been missed. After each null, what is known of end users must be read again.
+   * Calls back with null once it watches, and then with the end users that change, whichever they are, in the order in
+   * which they do. Null again means that some may have been missed. After each null, what is known of end users must be read again.
    */
   watchChanges(
     onChanges: (changed: readonly EndUser[] | null) => void,

@@ -210,6 +210,14 @@ describe('a feed', () => {
     expect(events(listener).slice(2)).toEqual([['end_user', 4]]);
   });
 
+  it('tells the end user last that changed last, though it had changed before', async () => {
+    const listener = await joined();
+    for (const id of ['eus_a', 'eus_b', 'eus_a']) tell([endUser(id)]);
+    vi.advanceTimersByTime(200);
+    await until(() => events(listener).length === 3);
+    expect(events(listener).map(([, { heron_id }]) => heron_id)).toEqual([undefined, 'eus_b', 'eus_a']);
+  });
+
   it('says every 15 s that it is there, where nothing changes', async () => {
     const listener = await joined();
     vi.advanceTimersByTime(14_999);
