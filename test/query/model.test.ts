@@ -1,11 +1,17 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import * as heron from '../../functions/heron/status.ts';
 import {
   delay,
   duration,
+  type EndUser,
   exact,
+  type Filter,
+  type ListNews,
   linkToEvents,
   linkToList,
+  listed,
+  matches,
   merge,
   newer,
   parseRoute,
@@ -13,6 +19,7 @@ import {
   refresh,
   STATUSES,
   series,
+  UNLISTED,
 } from '../../functions/query/page/model.js';
 
 const endUser = (heron_id: string, status: string | null = 'ready', event_count = 1) => ({
@@ -70,6 +77,146 @@ describe('rows', () => {
     const read = [endUser('eus_a', 'ready', 1), endUser('eus_b', 'processed', 3)];
     const changed = [endUser('eus_a', 'processed', 2), endUser('eus_b', 'ready', 2), endUser('eus_c', 'new', 1)];
     expect(ids(newer(read, changed))).toBe('eus_a eus_c');
+  });
+});
+
+describe('a list', () => {
+  const READY = { kind: 'status', status: 'ready' } as const;
+  const listAfter = (filter: Filter, most: number, ...news: readonly ListNews[]) =>
+    news.reduce((before, each) => listed(before, each, filter, most), UNLISTED);
+  const read = (...rows: EndUser[]): ListNews => ({ kind: 'read', read: rows, more: false });
+  const changed = (...rows: EndUser[]): ListNews => ({ kind: 'changed', changed: rows });
+  const BEGUN = { kind: 'begun' } as const;
+  const HELD = { kind: 'held', isHeld: true } as const;
+  const FREE = { kind: 'held', isHeld: false } as const;
+
+  it('takes no more rows than it may, those that changed last, and says that there are more', () => {
+    const { rows, more } = listAfter(
+      ALL,
+      2,
+      BEGUN,
+      read(endUser('eus_a'), endUser('eus_b')),
+      changed(endUser('eus_d'), endUser('eus_c')),
+    );
+    expect(ids(rows ?? [])).toBe('eus_d eus_c');
+    expect(more).toBe(true);
+  });
+
+  it('is the same whether a change arrives before the first reading ends, or after', () => {
+    const late = listAfter(
+      ALL,
+      9,
+      BEGUN,
+      changed(endUser('eus_a', 'processed', 2)),
+      read(endUser('eus_a', 'ready', 1)),
+    );
+    expect(late.shown?.[0]?.status).toBe('processed');
+    expect(late.shown).toEqual(
+      listAfter(ALL, 9, BEGUN, read(endUser('eus_a', 'ready', 1)), changed(endUser('eus_a', 'processed', 2))).shown,
+    );
+  });
+
+  it('is not set back by a change that was told or arrived late', () => {
+    const list = listAfter(
+      ALL,
+      9,
+      BEGUN,
+      read(endUser('eus_a', 'processed', 2)),
+      changed(endUser('eus_a', 'ready', 1)),
+    );
+    expect(list.shown?.[0]?.status).toBe('processed');
+    const early = listAfter(
+      ALL,
+      9,
+      BEGUN,
+      changed(endUser('eus_a', 'ready', 1)),
+      read(endUser('eus_a', 'processed', 2)),
+    );
+    expect(early.shown?.[0]?.status).toBe('processed');
+  });
+
+  it('keeps its rows, as objects, where they are read again and say the same', () => {
+    const [a, b] = [endUser('eus_a'), endUser('eus_b')];
+    const again = [endUser('eus_a'), endUser('eus_b', 'failed', 2)] as const;
+    const { shown } = listAfter(ALL, 9, BEGUN, read(a, b), BEGUN, read(...again));
+    expect(shown?.[0]).toBe(a);
+    expect(shown?.[1]).toBe(again[1]);
+  });
+
+  it('that is held moves nothing, whatever is read or changes, and is right as soon as it is let go', () => {
+    const held = listAfter(
+      READY,
+      9,
+      BEGUN,
+      read(endUser('eus_a'), endUser('eus_b')),
+      HELD,
+      changed(endUser('eus_b', 'failed', 2), endUser('eus_c')),
+      BEGUN,
+      read(endUser('eus_d'), endUser('eus_c'), endUser('eus_a')),
+    );
+    expect(ids(held.shown ?? [])).toBe('eus_a eus_b');
+    expect(held.shown?.[1]?.status).toBe('failed');
+    expect(held.waiting.toSorted()).toEqual(['eus_b', 'eus_c', 'eus_d']);
+    const free = listed(held, FREE, READY, 9);
+    expect(ids(free.shown ?? [])).toBe('eus_d eus_c eus_a');
+    expect(free.waiting).toEqual([]);
+  });
+
+  it('comes to what the server has, however readings and changes overtake each other', () => {
+    const statuses = ['ready', 'failed'];
+    // What happens in turn: an end user changes, the oldest change not yet told of is, a reading begins, or its answer,
+    // which is as old as its beginning, arrives.
+    const step = fc.oneof(
+      { weight: 3, arbitrary: fc.record({ id: fc.nat(4), status: fc.constantFrom(...statuses) }) },
+      { weight: 3, arbitrary: fc.constant('tell' as const) },
+      fc.constant('read' as const),
+      fc.constantFrom(HELD, FREE),
+    );
+    fc.assert(
+      fc.property(
+        fc.array(step),
+        fc.constantFrom<Filter>(ALL, READY),
+        fc.integer({ min: 1, max: 6 }),
+        (steps, filter, most) => {
+          let server: readonly EndUser[] = [];
+          const untold: EndUser[] = [];
+          let answer: ListNews | null = null;
+          let list = UNLISTED;
+          const hear = (news: ListNews) => {
+            list = listed(list, news, filter, most);
+          };
+          const take = (each: (typeof steps)[number] | 'end') => {
+            if (each === 'tell') {
+              const told = untold.shift();
+              if (told !== undefined) hear(changed(told));
+            } else if (each === 'read' || each === 'end') {
+              if (answer !== null) hear(answer);
+              answer = null;
+              if (each === 'end') return;
+              hear(BEGUN);
+              const found = server.filter((one) => matches(one, filter));
+              answer = { kind: 'read', read: found.slice(0, most), more: found.length > most };
+            } else if ('kind' in each) hear(each);
+            else {
+              const id = `eus_${each.id}`;
+              const count = server.find(({ heron_id }) => heron_id === id)?.event_count ?? 0;
+              const now = endUser(id, each.status, count + 1);
+              server = merge(server, [now], ALL);
+              untold.push(now);
+            }
+          };
+          take('read'); // as the page opens
+          for (const each of steps) take(each);
+          take('end');
+          while (untold.length > 0) take('tell');
+          hear(FREE);
+          const right = server.filter((one) => matches(one, filter)).slice(0, most);
+          // Only at its end may some be missing, in the place of those that left.
+          expect(list.shown).toEqual(list.more ? right.slice(0, list.shown?.length) : right);
+          if (filter === ALL) expect(list.shown).toEqual(right);
+        },
+      ),
+    );
   });
 });
 

@@ -17,6 +17,12 @@ export async function serve(dependencies: Omit<QueryDependencies, 'projectId'>):
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
+/** As a proxy does, or a process that ends. */
+export function cutConnections(base: string): void {
+  for (const server of servers)
+    if ((server.address() as AddressInfo | null)?.port === Number(new URL(base).port)) server.closeAllConnections();
+}
+
 export function stopServing(): void {
   for (const server of servers) server.closeAllConnections();
   for (const server of servers.splice(0)) server.close();

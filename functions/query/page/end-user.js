@@ -12,25 +12,28 @@ import { Timeline } from './timeline.js';
 export function One({ id, version, onChange }) {
   const [streamed, setStreamed] = useState(/** @type {EndUser | null} */ (null));
   const path = `end-users/${encodeURIComponent(id)}`;
-  const { data, error, again } = /** @type {Answer<EndUser>} */ (useAnswer(path, version));
+  const answer = /** @type {Answer<EndUser>} */ (useAnswer(path, version));
+  const { data, error } = answer;
   const known = data?.heron_id ?? id;
   useEffect(
     () => onChange((changed) => setStreamed((before) => changed.find(({ heron_id }) => heron_id === known) ?? before)),
     [known],
   );
+  // Where all is read again, what was told before may have been taken back.
+  useEffect(() => setStreamed(null), [version]);
   const [newest] = data === null ? [streamed] : newer([data], streamed === null ? [] : [streamed]);
   const endUser = newest ?? data;
   return html`
     <p class="crumb"><a href="#/end-users">End users</a></p>
     <h1 tabindex="-1">${endUser?.end_user_id ?? id}</h1>
-    ${(endUser === null || error?.status !== 404) && html`<${Failure} error=${error} again=${again} stale=${data !== null} />`}
+    ${(endUser === null || error?.status !== 404) && html`<${Failure} of=${answer} stale=${data !== null} />`}
     ${endUser === null && error === null && html`<${Loading} what="the end user" />`}
     ${endUser !== null && html`<${State} endUser=${endUser} />`}
     ${
       (endUser !== null || (error?.status === 404 && /^eus_/.test(id))) &&
       html`<section aria-labelledby="history">
         <h2 id="history">History</h2>
-        <${Timeline} path=${`end-users/${encodeURIComponent(known)}/events`} version=${`${version} ${streamed?.event_count}`} what="its history" />
+        <${Timeline} path=${`end-users/${encodeURIComponent(known)}/events`} version=${`${version} ${streamed?.event_count}`} what="its history" isOptional=${endUser === null} />
       </section>`
     }
   `;

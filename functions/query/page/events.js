@@ -1,7 +1,7 @@
 import { html } from './html.js';
 import { isFailure, linkToEvents, queryOfEvents } from './model.js';
 import { Failure, Loading } from './parts.js';
-import { useAnswer } from './source.js';
+import { useAnswer, useStats } from './source.js';
 import { Event, Timeline } from './timeline.js';
 
 /** @import { EventFilter, LoggedEvent, Stats } from './model.js' */
@@ -12,7 +12,7 @@ import { Event, Timeline } from './timeline.js';
  * @param {{ filter: EventFilter | null, version: number }} properties
  */
 export function Events({ filter, version }) {
-  const { data: stats } = /** @type {Answer<Stats>} */ (useAnswer('stats', version));
+  const { data: stats } = useStats(version);
   const here = filter === null ? null : linkToEvents(filter);
   const topics = (stats?.events.topics ?? []).flatMap(({ topic }) => (topic === null ? [] : [topic])).sort();
   if (filter?.kind === 'topic' && !topics.includes(filter.topic)) topics.unshift(filter.topic);
@@ -37,18 +37,25 @@ export function Events({ filter, version }) {
     ${filter?.kind === 'unrouted' && html`<p class="quiet">Of a topic that Heron does not document, of another shape, or about an end user that it does not name.</p>`}
     ${
       filter !== null &&
-      html`<section aria-label="Webhooks" key=${here}><${Timeline} path=${`events${queryOfEvents(filter)}`} version=${version} what="webhooks" withEndUser /></section>`
+      html`<section aria-label="Webhooks" key=${here}><${Timeline} path=${`events${queryOfEvents(filter)}`} version=${`${version} ${filter && countedIn(stats, filter)}`} what="webhooks" withEndUser /></section>`
     }
   `;
 }
 
+/** What changes where there are others: no stream tells of webhooks. @param {Stats | null} stats @param {EventFilter} filter */
+const countedIn = (stats, filter) =>
+  filter.kind === 'unrouted'
+    ? stats?.events.unrouted
+    : stats?.events.topics.find(({ topic }) => topic === filter.topic)?.total;
+
 /** @param {{ id: string }} properties */
 export function OneEvent({ id }) {
-  const { data, error, again } = /** @type {Answer<LoggedEvent>} */ (useAnswer(`events/${encodeURIComponent(id)}`, 0));
+  const answer = /** @type {Answer<LoggedEvent>} */ (useAnswer(`events/${encodeURIComponent(id)}`, 0));
+  const { data, error } = answer;
   return html`
     <p class="crumb"><a href="#/events">Webhooks</a></p>
     <h1 tabindex="-1">${data?.topic ?? 'Webhook'}</h1>
-    <${Failure} error=${error} again=${again} stale=${data !== null} />
+    <${Failure} of=${answer} stale=${data !== null} />
     ${data === null && error === null && html`<${Loading} what="the webhook" />`}
     ${
       data !== null &&

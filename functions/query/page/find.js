@@ -12,7 +12,8 @@ import { useAnswer } from './source.js';
 export function Find({ id, version }) {
   const init = useMemo(() => ({ method: 'POST', body: JSON.stringify({ ids: [id] }) }), [id]);
   const asked = id === '' || isEventId(id) ? null : './end-users:batchGet';
-  const { data, error, again } = /** @type {Answer<Batch>} */ (useAnswer(asked, `${id} ${version}`, init));
+  const answer = /** @type {Answer<Batch>} */ (useAnswer(asked, `${id} ${version}`, init));
+  const { data, error } = answer;
   const found = data?.results[0]?.end_users;
   const [only] = found ?? [];
   useEffect(() => {
@@ -21,7 +22,7 @@ export function Find({ id, version }) {
   }, [id, found]);
   return html`
     <h1 tabindex="-1">Find</h1>
-    <${Failure} error=${error} again=${again} />
+    <${Failure} of=${answer} />
     ${asked !== null && found === undefined && error === null && html`<${Loading} what="that id" />`}
     ${found?.length === 0 && html`<p class="empty">No end user has the id <code>${id}</code> now. <a href=${linkTo(id)}>Look for its webhooks all the same</a></p>`}
     ${

@@ -127,6 +127,74 @@ export function newer(read, changed) {
 }
 
 /**
+ * A list of end users, the last that changed first.
+ * @typedef {object} Listed
+ * @property {readonly EndUser[] | null} rows as the server has them; null before the first reading
+ * @property {readonly EndUser[] | null} shown the same, but that nothing moves while somebody is there
+ * @property {boolean} more there are more than these
+ * @property {readonly EndUser[] | null} since what changed since a reading began, which may have been overtaken; null
+ *   where none goes on
+ * @property {boolean} isHeld somebody is there
+ * @property {readonly string[]} waiting who is to be shown anew as soon as nobody is
+ */
+
+/** @type {Listed} */
+export const UNLISTED = { rows: null, shown: null, more: false, since: null, isHeld: false, waiting: [] };
+
+/**
+ * @typedef {{ kind: 'begun' } | { kind: 'read', read: readonly EndUser[], more: boolean }
+ *   | { kind: 'changed', changed: readonly EndUser[] } | { kind: 'held', isHeld: boolean }} ListNews
+ * `changed`: the last that changed first.
+ */
+
+/**
+ * The list after something happened.
+ * @param {Listed} before @param {ListNews} news @param {Filter} filter @param {number} most rows that it takes
+ * @returns {Listed}
+ */
+export function listed(before, news, filter, most) {
+  const { rows, since, isHeld } = before;
+  /** @param {readonly EndUser[]} all @param {readonly EndUser[]} changed @param {boolean} more */
+  const now = (all, changed, more) => {
+    const next = { ...before, rows: all.slice(0, most), more: more || all.length > most };
+    if (!isHeld || before.shown === null) return { ...next, shown: next.rows };
+    const waiting = [...new Set([...before.waiting, ...changed.map(({ heron_id }) => heron_id)])];
+    return { ...next, shown: refresh(refresh(before.shown, next.rows), changed), waiting };
+  };
+  switch (news.kind) {
+    case 'begun':
+      return { ...before, since: [] };
+    case 'read': {
+      const known = new Map(rows?.map((row) => [row.heron_id, row]));
+      const read = news.read.map((row) => same(known.get(row.heron_id), row));
+      const all = merge(read, newer(read, since ?? []), filter);
+      const unseen = all.filter(({ heron_id }) => !known.has(heron_id));
+      return { ...now(all, unseen, news.more), since: null };
+    }
+    case 'changed': {
+      // What is told may be older than what was read.
+      const changed = newer(rows ?? [], news.changed);
+      const overtaking = since && merge(since, changed, EVERYBODY).slice(0, MOST_OVERTAKING);
+      if (rows === null) return { ...before, since: overtaking };
+      return { ...now(merge(rows, changed, filter), changed, before.more), since: overtaking };
+    }
+    case 'held':
+      if (news.isHeld) return { ...before, isHeld: true };
+      return { ...before, isHeld: false, shown: rows, waiting: [] };
+    default:
+      return /** @satisfies {never} */ (news);
+  }
+}
+
+/** What says the same stays the same object, which need not be drawn again. @template T @param {T | undefined} before @param {T} now */
+const same = (before, now) => (before && JSON.stringify(before) === JSON.stringify(now) ? before : now);
+
+/** @type {Filter} */
+const EVERYBODY = { kind: 'all' };
+/** Of more that change during one reading the last ones. */
+const MOST_OVERTAKING = 1_000;
+
+/**
  * JSON whose numbers keep the digits that they were written with, where the browser can.
  * @param {string} text @returns {any}
  */

@@ -1,29 +1,21 @@
-import { useEffect, useMemo, useState } from 'preact/hooks';
+import { useMemo } from 'preact/hooks';
 import { html } from './html.js';
 import { isFailure, linkToEvents, linkToList, STATUSES, series, words } from './model.js';
 import { Failure, Loading, Time } from './parts.js';
 import { Plot } from './plot.js';
 import { ALL, Rows } from './rows.js';
-import { useAnswer, useNow } from './source.js';
+import { useNow, useStats } from './source.js';
 
 /** @import { OnChange, Stats } from './model.js' */
-/** @import { Answer } from './source.js' */
-
-/** The server counts every 30 s at most; until then it answers that nothing is new. */
-const STATS_MS = 5_000;
 
 /** @param {{ version: number, onChange: OnChange }} properties */
 export function Overview({ version, onChange }) {
   const now = useNow(1_000);
-  const [round, setRound] = useState(0);
-  useEffect(() => {
-    const timer = setInterval(() => document.hidden || setRound((n) => n + 1), STATS_MS);
-    return () => clearInterval(timer);
-  }, []);
-  const { data, error, again } = /** @type {Answer<Stats>} */ (useAnswer('stats', `${version} ${round}`));
+  const stats = useStats(version);
+  const { data, error } = stats;
   return html`
     <h1 tabindex="-1">Overview</h1>
-    <${Failure} error=${error} again=${again} stale=${data !== null} />
+    <${Failure} of=${stats} stale=${data !== null} />
     ${data === null && error === null && html`<${Loading} what="the counts" />`}
     ${data !== null && html`<${Counts} stats=${data} now=${now} />`}
     <section aria-labelledby="latest">

@@ -2,6 +2,7 @@
 
 import { html } from './html.js';
 import { ago, isKnown, words } from './model.js';
+import { MOST_SHOWN } from './source.js';
 
 /** @import { Refused } from './source.js' */
 
@@ -35,9 +36,24 @@ export function Loading({ what }) {
   return html`<p class="quiet loading" role="status">Loading ${what} …</p>`;
 }
 
-/** @param {{ error: Refused | null, again: () => void, stale?: boolean }} properties */
-export function Failure({ error, again, stale = false }) {
+/**
+ * What could not be read, and why.
+ * @param {{ of: { error: Refused | null, trying: boolean, again: () => void }, stale?: boolean }} properties
+ */
+export function Failure({ of: { error, trying, again }, stale = false }) {
   if (error === null) return null;
   const title = error.status === 404 ? 'Unknown' : error.status === 409 ? 'Not the only one' : 'That did not work';
-  return html`<div class="failure" role="alert"><strong>${title}.</strong> ${error.message} ${stale && 'What you see may be old. '}<button class="link" onClick=${again}>Try again</button></div>`;
+  return html`<div class="failure" role="alert"><strong>${title}.</strong> ${error.message} ${stale && 'What you see may be old. '}${trying ? 'Trying again …' : html`<button class="link" onClick=${again}>Try again</button>`}</div>`;
+}
+
+/**
+ * How much of a list is shown, and the way to more of it.
+ * @param {{ shown: number, isAll: boolean, more: () => void, button: string }} properties
+ */
+export function Foot({ shown, isAll, more, button }) {
+  const rest = isAll ? ', which is all' : shown < MOST_SHOWN ? '; there are more' : '; more are not shown here';
+  return html`
+    <p class="foot" role="status">${shown.toLocaleString()} shown${rest}</p>
+    ${!isAll && shown < MOST_SHOWN && html`<button class="wide" onClick=${more}>${button}</button>`}
+  `;
 }

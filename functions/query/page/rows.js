@@ -1,11 +1,11 @@
 import { Component } from 'preact';
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useReducer, useRef } from 'preact/hooks';
 import { html } from './html.js';
-import { linkTo, linkToEvent, merge, newer, queryOf, refresh } from './model.js';
-import { Failure, Loading, Standing, Time } from './parts.js';
-import { usePages } from './source.js';
+import { linkTo, linkToEvent, listed, queryOf, UNLISTED } from './model.js';
+import { Failure, Foot, Loading, Standing, Time } from './parts.js';
+import { MOST_SHOWN, usePages } from './source.js';
 
-/** @import { EndUser, EndUserPage, Filter, OnChange } from './model.js' */
+/** @import { EndUser, EndUserPage, Filter, Listed, ListNews, OnChange } from './model.js' */
 
 /** @type {Filter} */
 export const ALL = { kind: 'all' };
@@ -15,54 +15,46 @@ export const ALL = { kind: 'all' };
  * @param {{ filter: Filter, size: number, version: number, more: boolean, onChange: OnChange }} properties
  */
 export function Rows({ filter, size, version, more, onChange }) {
-  const path = `end-users${queryOf(filter)}`;
-  const [rows, setRows] = useState(/** @type {readonly EndUser[] | null} */ (null));
-  const [waiting, setWaiting] = useState(0);
-  /** What changed since the last reading began: it may have been overtaken. */
-  const since = useRef(/** @type {EndUser[]} */ ([]));
-  /** What changed while nothing may move. */
-  const held = useRef({ pointer: false, focus: false, changed: /** @type {EndUser[]} */ ([]) });
-  const limit = (/** @type {readonly EndUser[]} */ all) => (more ? all : all.slice(0, size));
-
+  /** Once more was asked for, what has come since pushes nothing out at the end. */
+  const most = useRef(size);
+  const [list, tell] = useReducer(
+    (/** @type {Listed} */ before, /** @type {ListNews} */ news) => listed(before, news, filter, most.current),
+    UNLISTED,
+  );
+  const { rows, shown, waiting } = list;
   const pages = usePages(
-    path,
+    `end-users${queryOf(filter)}`,
     version,
     size,
     (/** @type {EndUserPage} */ page) => page.end_users,
-    (/** @type {EndUser[]} */ read) => {
-      const all = merge(read, newer(read, since.current), filter);
-      since.current = [];
-      setRows((before) => (before !== null && isHeld() ? refresh(before, all) : limit(all)));
+    () => rows?.length ?? 0,
+    {
+      onBegin: () => tell({ kind: 'begun' }),
+      onRead: (read, isAll) => tell({ kind: 'read', read, more: !isAll }),
     },
   );
-  const isHeld = () => held.current.pointer || held.current.focus;
+  useEffect(() => onChange((changed) => tell({ kind: 'changed', changed })), []);
   useEffect(() => {
-    since.current = [];
-    held.current.changed = [];
-    return onChange((changed) => {
-      since.current = merge(since.current, changed, ALL).slice(0, MOST_KEPT);
-      if (!isHeld()) return setRows((before) => before && limit(merge(before, changed, filter)));
-      held.current.changed = merge(held.current.changed, changed, ALL).slice(0, MOST_KEPT);
-      setWaiting(held.current.changed.length);
-      setRows((before) => before && refresh(before, changed));
-    });
-  }, [path]);
+    // Those that left the list have made room.
+    if (rows !== null && list.more && rows.length < size / 2) pages.again();
+  }, [rows]);
+  const held = useRef({ pointer: false, focus: false });
   /** @param {Partial<{ pointer: boolean, focus: boolean }>} change */
   const hold = (change) => {
     Object.assign(held.current, change);
-    const { changed } = held.current;
-    if (isHeld() || changed.length === 0) return;
-    held.current.changed = [];
-    setWaiting(0);
-    setRows((before) => before && limit(merge(before, changed, filter)));
+    const isHeld = held.current.pointer || held.current.focus;
+    if (isHeld !== list.isHeld) tell({ kind: 'held', isHeld });
+  };
+  const showMore = () => {
+    most.current = MOST_SHOWN;
+    pages.more();
   };
 
-  const { next, error, again } = pages;
-  if (rows === null)
-    return error === null ? html`<${Loading} what="end users" />` : html`<${Failure} error=${error} again=${again} />`;
+  if (shown === null)
+    return pages.error === null ? html`<${Loading} what="end users" />` : html`<${Failure} of=${pages} />`;
   return html`
-    <${Failure} error=${error} again=${again} stale />
-    ${rows.length === 0 && html`<${Nobody} filter=${filter} />`}
+    <${Failure} of=${pages} stale />
+    ${shown.length === 0 && html`<${Nobody} filter=${filter} />`}
     <div
       class="list"
       onPointerEnter=${(/** @type {PointerEvent} */ { pointerType }) => pointerType === 'mouse' && hold({ pointer: true })}
@@ -70,20 +62,12 @@ export function Rows({ filter, size, version, more, onChange }) {
       onFocusIn=${() => hold({ focus: true })}
       onFocusOut=${(/** @type {FocusEvent & { currentTarget: HTMLElement }} */ { currentTarget, relatedTarget }) => currentTarget.contains(/** @type {Node | null} */ (relatedTarget)) || hold({ focus: false })}
     >
-      <p class="held" aria-hidden=${waiting === 0}>${waiting > 0 && `Held still while you are here: ${waiting.toLocaleString()} changed.`}</p>
-      <ul class="rows">${rows.map((row) => html`<${Row} key=${row.heron_id} endUser=${row} />`)}</ul>
+      <p class="held" aria-hidden=${waiting.length === 0}>${waiting.length > 0 && `Held still while you are here: ${waiting.length.toLocaleString()} changed.`}</p>
+      <ul class="rows">${shown.map((row) => html`<${Row} key=${row.heron_id} endUser=${row} />`)}</ul>
     </div>
-    ${
-      more &&
-      rows.length > 0 &&
-      html`<p class="foot" role="status">${rows.length.toLocaleString()} shown${next === null ? ', which is all' : '; there are more'}</p>
-        ${next !== null && html`<button class="wide" onClick=${pages.more}>Show more</button>`}`
-    }
+    ${more && shown.length > 0 && html`<${Foot} shown=${shown.length} isAll=${!list.more} more=${showMore} button="Show more" />`}
   `;
 }
-
-/** More changes than these between two readings, and the next reading has them. */
-const MOST_KEPT = 1_000;
 
 /** @param {{ filter: Filter }} properties */
 function Nobody({ filter }) {

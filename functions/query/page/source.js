@@ -1,6 +1,8 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { exact } from './model.js';
 
+/** @import { Stats } from './model.js' */
+
 /** An answer that is not a success. */
 export class Refused extends Error {
   /** @param {number} status 0 where there was no answer. @param {string} detail */
@@ -81,96 +83,131 @@ const mayPass = ({ status }) => status === 0 || status >= 500;
 
 /**
  * @template T
- * @typedef {{ data: T | null, error: Refused | null, again: () => void }} Answer
+ * @typedef {{ data: T | null, error: Refused | null, trying: boolean, again: () => void }} Answer
+ * `trying`: what failed is asked for once more just now.
  */
 
 /**
  * What a path answers, read again when `version` changes, and every so often after a failure: the last good answer is
- * kept meanwhile.
+ * kept meanwhile, but for one that the server takes back.
  * @param {string | null} path @param {unknown} version @param {RequestInit} [init]
  * @returns {Answer<unknown>}
  */
 export function useAnswer(path, version, init) {
   const [state, setState] = useState(
-    /** @type {{ path: string | null, data: unknown, error: Refused | null }} */ ({ path, data: null, error: null }),
+    /** @type {{ path: string | null, data: unknown, error: Refused | null, trying: boolean }} */ ({
+      ...NOTHING,
+      path,
+    }),
   );
-  const again = useRepeated(path, version, (isCurrent) =>
-    read(path ?? '', init).then(
-      (data) => {
-        if (isCurrent()) setState({ path, data, error: null });
-        return false;
-      },
-      (error) => {
-        if (isCurrent()) setState((before) => ({ path, data: before.path === path ? before.data : null, error }));
-        return mayPass(error);
-      },
-    ),
-  );
-  const fits = state.path === path;
-  return { data: fits ? state.data : null, error: fits ? state.error : null, again };
+  const again = useRepeated(path, version, async (isCurrent) => {
+    setState(tried);
+    try {
+      const data = await read(path ?? '', init);
+      if (isCurrent()) setState({ path, data, error: null, trying: false });
+      return false;
+    } catch (thrown) {
+      const error = /** @type {Refused} */ (thrown);
+      const keeps = (/** @type {typeof state} */ before) => before.path === path && mayPass(error);
+      if (isCurrent()) setState((before) => ({ path, data: keeps(before) ? before.data : null, error, trying: false }));
+      return mayPass(error);
+    }
+  });
+  const { data, error, trying } = state.path === path ? state : NOTHING;
+  return { data, error, trying, again };
+}
+
+const NOTHING = { data: null, error: null, trying: false };
+
+/** @template {{ error: Refused | null, trying: boolean }} T @param {T} before @returns {T} */
+const tried = (before) => (before.error === null ? before : { ...before, trying: true });
+
+/** The server counts every 30 s at most; until then it answers that nothing is new. */
+const STATS_MS = 5_000;
+
+/** What there is in numbers, read again and again. @param {number} version @returns {Answer<Stats>} */
+export function useStats(version) {
+  const [round, setRound] = useState(0);
+  useEffect(() => {
+    const timer = setInterval(() => document.hidden || setRound((n) => n + 1), STATS_MS);
+    return () => clearInterval(timer);
+  }, []);
+  return /** @type {Answer<Stats>} */ (useAnswer('stats', `${version} ${round}`));
 }
 
 /**
  * @template T
- * @typedef {{ items: T[] | null, next: string | null, error: Refused | null, again: () => void, more: () => void }} Pages
+ * @typedef {{ items: readonly T[] | null, isAll: boolean, error: Refused | null, trying: boolean, again: () => void, more: () => void }} Pages
  */
 
 const MOST_AT_ONCE = 200;
+/** However much was asked for, and however much has come since. */
+export const MOST_SHOWN = 500;
 
 /**
  * A list that comes in pages: the first `size` items, and as many more as were asked for. When `version` changes all
- * that is shown is read again, so that nothing is lost from its middle.
+ * that is shown is read again, so that nothing is lost from its middle, nor from its end once more was asked for.
  * @template T
  * @param {string} path @param {unknown} version @param {number} size
  * @param {(page: any) => T[]} itemsOf
- * @param {(items: T[]) => void} [onRead] is told what was read, before it is shown.
+ * @param {(found: readonly T[], shown: readonly T[]) => number} reach how many of what is found take in all that was
+ *   shown; Infinity where what is found so far does not.
+ * @param {{ onBegin: () => void, onRead: (items: readonly T[], isAll: boolean) => void }} [told] before it is shown.
  * @returns {Pages<T>}
  */
-export function usePages(path, version, size, itemsOf, onRead) {
+export function usePages(path, version, size, itemsOf, reach, told) {
   const [state, setState] = useState(
-    /** @type {{ path: string, items: T[] | null, next: string | null, error: Refused | null }} */ ({
+    /** @type {{ path: string, items: readonly T[] | null, isAll: boolean, error: Refused | null, trying: boolean }} */ ({
+      ...UNREAD,
       path,
-      items: null,
-      next: null,
-      error: null,
     }),
   );
   const wanted = useRef({ path, count: size });
   if (wanted.current.path !== path) wanted.current = { path, count: size };
+  const { items, isAll, error, trying } = state.path === path ? state : UNREAD;
   const again = useRepeated(path, version, async (isCurrent) => {
+    setState(tried);
+    told?.onBegin();
     try {
       /** @type {T[]} */
-      const items = [];
+      const found = [];
       /** @type {string | null} */
       let next = null;
+      const needed = () => {
+        const { count } = wanted.current;
+        return count === size ? size : Math.min(MOST_SHOWN, Math.max(count, reach(found, items ?? [])));
+      };
       do {
+        const left = wanted.current.count - found.length;
         const parameters = new URLSearchParams({
-          page_size: String(Math.min(MOST_AT_ONCE, Math.max(size, wanted.current.count - items.length))),
+          page_size: String(Math.min(MOST_AT_ONCE, Math.max(size, left))),
           ...(next === null ? {} : { page_token: next }),
         });
         const page = await read(`${path}${path.includes('?') ? '&' : '?'}${parameters}`);
         if (!isCurrent()) return false;
-        items.push(...itemsOf(page));
+        found.push(...itemsOf(page));
         next = page.next_page_token;
-      } while (next !== null && items.length < wanted.current.count);
-      onRead?.(items);
-      setState({ path, items, next, error: null });
+      } while (next !== null && found.length < needed());
+      const kept = found.slice(0, needed());
+      const isAll = next === null && kept.length === found.length;
+      told?.onRead(kept, isAll);
+      setState({ path, items: kept, isAll, error: null, trying: false });
       return false;
-    } catch (error) {
-      const refused = /** @type {Refused} */ (error);
-      if (isCurrent()) setState((before) => ({ ...(before.path === path ? before : EMPTY), path, error: refused }));
-      return mayPass(refused);
+    } catch (thrown) {
+      const error = /** @type {Refused} */ (thrown);
+      const keeps = (/** @type {typeof state} */ before) => before.path === path && mayPass(error);
+      if (isCurrent()) setState((before) => ({ ...(keeps(before) ? before : UNREAD), path, error, trying: false }));
+      return mayPass(error);
     }
   });
-  const { items, next, error } = state.path === path ? state : EMPTY;
   const more = () => {
-    wanted.current.count = (items?.length ?? 0) + size;
+    wanted.current.count = Math.min(MOST_SHOWN, (items?.length ?? 0) + size);
     again();
   };
-  return { items, next, error, again, more };
+  return { items, isAll, error, trying, again, more };
 }
 
-const EMPTY = { items: null, next: null, error: null };
+const UNREAD = { items: null, isAll: false, error: null, trying: false };
 
 /** The time, told again every so often. @param {number} everyMs */
 export function useNow(everyMs) {

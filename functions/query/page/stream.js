@@ -23,7 +23,6 @@ const DRAW_MS = 200;
 function listen(onNews) {
   if (!('locks' in navigator)) return connect(onNews); // not over plain HTTP to another machine
   const channel = new BroadcastChannel(NAME);
-  const gone = new AbortController();
   let heard = Date.now();
   /** @type {Live} */
   let live = 'connecting';
@@ -40,29 +39,39 @@ function listen(onNews) {
     if (!leads) onNews(data);
   };
 
+  let stop = () => {};
+  let asking = new AbortController();
+  let isOver = false;
   /** @param {boolean} steal */
   const lead = async (steal) => {
+    asking.abort(); // one request at a time
+    asking = new AbortController();
+    const { signal } = asking;
     try {
-      await navigator.locks.request(NAME, steal ? { steal } : { signal: gone.signal }, async () => {
+      await navigator.locks.request(NAME, steal ? { steal } : { signal }, async () => {
+        if (signal.aborted) return;
         leads = true;
+        const say = () => channel.postMessage({ live });
+        say();
         const disconnect = connect(tell);
-        const beat = setInterval(() => channel.postMessage({ live }), BEAT_MS);
+        const beat = setInterval(say, BEAT_MS);
         // Until this tab closes, or another takes the lock away.
         await new Promise((_, lost) => {
           stop = () => {
             clearInterval(beat);
             disconnect();
             leads = false;
+            heard = Date.now();
             lost();
           };
         });
       });
     } catch {
+      if (signal.aborted) return;
       stop();
-      if (!gone.signal.aborted) lead(false);
+      if (!isOver) lead(false);
     }
   };
-  let stop = () => {};
   lead(false);
   channel.postMessage('hello');
   const watch = setInterval(() => {
@@ -71,7 +80,8 @@ function listen(onNews) {
     lead(true);
   }, BEAT_MS);
   return () => {
-    gone.abort();
+    isOver = true;
+    asking.abort();
     clearInterval(watch);
     stop();
     channel.close();

@@ -1,7 +1,7 @@
 import { useState } from 'preact/hooks';
 import { html } from './html.js';
 import { delay, duration, isKnown, linkTo, linkToEvent, readable } from './model.js';
-import { Failure, Loading, Status, Time } from './parts.js';
+import { Failure, Foot, Loading, Status, Time } from './parts.js';
 import { useAnswer, usePages } from './source.js';
 
 /** @import { EventPage, LoggedEvent } from './model.js' */
@@ -12,35 +12,32 @@ const MAX_SHOWN_BYTES = 200_000;
 
 /**
  * Events that a path of the API lists, with older ones on demand.
- * @param {{ path: string, version: unknown, what: string, withEndUser?: boolean }} properties
+ * @param {{ path: string, version: unknown, what: string, withEndUser?: boolean, isOptional?: boolean }} properties
+ *   `isOptional`: that there are none has been said.
  */
-export function Timeline({ path, version, what, withEndUser = false }) {
-  const { items, next, error, again, more } = usePages(
+export function Timeline({ path, version, what, withEndUser = false, isOptional = false }) {
+  const pages = usePages(
     path,
     version,
     PAGE_SIZE,
     (/** @type {EventPage} */ page) => page.events,
+    (found, shown) => found.findIndex(({ id }) => id === shown.at(-1)?.id) + 1 || Infinity,
   );
-  if (items === null)
-    return error === null ? html`<${Loading} what=${what} />` : html`<${Failure} error=${error} again=${again} />`;
+  const { items, isAll, error, more } = pages;
+  if (isOptional && error?.status === 404) return html`<p class="quiet empty">None.</p>`;
+  if (items === null) return error === null ? html`<${Loading} what=${what} />` : html`<${Failure} of=${pages} />`;
   return html`
-    <${Failure} error=${error} again=${again} stale />
+    <${Failure} of=${pages} stale />
     ${items.length === 0 && html`<p class="quiet empty">None yet.</p>`}
     <ol class="timeline">${items.map((event) => html`<${Event} key=${event.id} event=${event} withEndUser=${withEndUser} />`)}</ol>
-    ${
-      items.length > 0 &&
-      html`<p class="foot" role="status">${items.length.toLocaleString()} shown${next === null ? ', which is all' : '; there are more'}</p>
-        ${next !== null && html`<button class="wide" onClick=${more}>Show older</button>`}`
-    }
+    ${items.length > 0 && html`<${Foot} shown=${items.length} isAll=${isAll} more=${more} button="Show older" />`}
   `;
 }
 
 /** @param {{ event: LoggedEvent, withEndUser?: boolean, opened?: boolean }} properties */
 export function Event({ event, withEndUser = false, opened = false }) {
   const [open, setOpen] = useState(opened);
-  const { data, error, again } = /** @type {Answer<Uint8Array>} */ (
-    useAnswer(open ? `events/${event.id}/body` : null, 0)
-  );
+  const body = /** @type {Answer<Uint8Array>} */ (useAnswer(open ? `events/${event.id}/body` : null, 0));
   const late = delay(event.created, event.recorded_at);
   const topic = event.topic ?? 'no topic';
   const tone = event.status === null ? '' : `is-${isKnown(event.status) ? event.status : 'other'}`;
@@ -55,9 +52,9 @@ export function Event({ event, withEndUser = false, opened = false }) {
         <button class="link" aria-expanded=${open} onClick=${() => setOpen(!open)}>${open ? 'Hide body' : 'Body'} <span class="unseen">of ${topic}</span> <span class="quiet">${event.bytes.toLocaleString()} B</span></button>
       </div>
       ${event.reason !== undefined && html`<p class="reason">Without a place: ${event.reason}</p>`}
-      ${open && data === null && error === null && html`<${Loading} what="the body" />`}
-      ${open && html`<${Failure} error=${error} again=${again} />`}
-      ${open && data !== null && html`<${Body} bytes=${data} id=${event.id} />`}
+      ${open && body.data === null && body.error === null && html`<${Loading} what="the body" />`}
+      ${open && html`<${Failure} of=${body} />`}
+      ${open && body.data !== null && html`<${Body} bytes=${body.data} id=${event.id} />`}
     </li>
   `;
 }
