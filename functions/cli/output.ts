@@ -82,7 +82,12 @@ export function sayWaiting(what: string): () => void {
   return () => clearInterval(timer);
 }
 
-export type Bar = { readonly tick: () => void; readonly stop: () => void };
+export type Bar = { readonly tick: (count?: number) => void; readonly stop: () => void };
+
+/** Whether anybody sees a {@link progressBar}: else nothing need be counted for it. */
+export function showsProgress(): boolean {
+  return process.stderr.isTTY && !quiet;
+}
 
 /** How many are done, the rate and the time left, on a terminal only. Lines that are printed meanwhile stand above it. */
 export function progressBar(total: number, what: string): Bar {
@@ -100,9 +105,9 @@ export function progressBar(total: number, what: string): Bar {
   const bar = bars.create(total, 0, { done: 0, all: total.toLocaleString('en'), rate: 0 });
   let done = 0;
   return {
-    tick: () => {
+    tick: (count = 1) => {
       lastSign = performance.now();
-      done++;
+      done += count;
       const rate = (done / ((performance.now() - started) / 1000)).toFixed(0);
       bar.setTotal(Math.max(total, done));
       const all = Math.max(total, done).toLocaleString('en');

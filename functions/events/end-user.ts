@@ -1,7 +1,7 @@
 import type { Instant } from '../heron/instant.ts';
 import type { JsonText } from '../heron/json.ts';
 import { STATUSES, statusMeantBy } from '../heron/status.ts';
-import { type EndUserEvent, FAR_AHEAD_MICROSECONDS, microsecondsAhead } from './event.ts';
+import { type EndUserEvent, FAR_AHEAD_MICROSECONDS, microsecondsAhead, type ReadEvent } from './event.ts';
 
 /**
  * Where an end user stands: a function of the set of its events, whatever their order. {@link evolve} takes one event
@@ -69,7 +69,7 @@ type Values = Pick<EndUser, 'heron_id' | 'end_user_id' | 'status' | 'meta' | 'fi
  * The time at which an event counts: `created`, but where that is over a day ahead of its arrival, the arrival itself.
  * One wrong clock would pin an end user for ever.
  */
-function placeInTime(event: Pick<EndUserEvent, 'created' | 'received_at'>): Instant {
+function placeInTime(event: Pick<EndUserEvent<ReadEvent>, 'created' | 'received_at'>): Instant {
   return microsecondsAhead(event) > FAR_AHEAD_MICROSECONDS ? event.received_at : event.created;
 }
 
@@ -78,14 +78,14 @@ function placeInTime(event: Pick<EndUserEvent, 'created' | 'received_at'>): Inst
  * @param state null where the end user had none yet.
  * @param counts false where it may have been counted before: so long ago that the log may have let go of it.
  */
-export function evolve(state: EndUser | null, event: EndUserEvent, counts = true): EndUser {
+export function evolve(state: EndUser | null, event: EndUserEvent<ReadEvent>, counts = true): EndUser {
   const own = ofOne(event);
   if (state === null) return own;
   const merged = merge(state, own);
   return counts ? merged : { ...merged, event_count: state.event_count };
 }
 
-function ofOne(event: EndUserEvent): EndUser {
+function ofOne(event: EndUserEvent<ReadEvent>): EndUser {
   const { event_id, heron_id, topic, end_user_id } = event;
   const isOwn = topic?.startsWith('end_user.') ?? false;
   // Of another resource both are about that one.

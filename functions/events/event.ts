@@ -10,8 +10,14 @@ export type HeronEvent = Webhook & {
   readonly body: Uint8Array;
 };
 
+/** What is read of an event, without its body: all that states are folded from. */
+export type ReadEvent = Omit<HeronEvent, 'body'>;
+
 /** An event that belongs to an end user and has its place in time: what the state of end users is folded from. */
-export type EndUserEvent = HeronEvent & { readonly heron_id: string; readonly created: Instant };
+export type EndUserEvent<E extends ReadEvent = HeronEvent> = E & {
+  readonly heron_id: string;
+  readonly created: Instant;
+};
 
 export function eventOf(body: Uint8Array, received_at: Instant): HeronEvent {
   return { ...parseWebhook(body), event_id: eventId(body), received_at, body };
@@ -27,7 +33,7 @@ export function isEventId(text: string): boolean {
 }
 
 /** Whether an event changes an end user's state; what names no end user or has no time is in the log only. */
-export function concernsEndUser(event: HeronEvent): event is EndUserEvent {
+export function concernsEndUser<E extends ReadEvent>(event: E): event is EndUserEvent<E> {
   return event.heron_id !== null && event.created !== null;
 }
 

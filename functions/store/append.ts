@@ -1,17 +1,23 @@
-import type { Firestore, Transaction } from '@google-cloud/firestore';
+import type { DocumentSnapshot, Firestore, Timestamp, Transaction } from '@google-cloud/firestore';
 import { NewerFold } from '../events/carry-over.ts';
 import { type EndUser, FOLD_VERSION } from '../events/end-user.ts';
-import { concernsEndUser, type HeronEvent } from '../events/event.ts';
+import { concernsEndUser, type HeronEvent, type ReadEvent } from '../events/event.ts';
 import { CODE, codeOf } from '../grpc.ts';
 import type { Instant } from '../heron/instant.ts';
 import { whyUnrouted } from '../heron/unrouted.ts';
 import { haveBodies } from './bodies.ts';
 import type { Connection } from './connection.ts';
-import { endUserDocuments, eventDocuments, type Stored, type StoredEvent } from './documents.ts';
+import { endUserDocuments, eventDocuments, type Rebuilding, type Stored, type StoredEvent } from './documents.ts';
 import { isErased } from './erasure.ts';
 import { broughtUpToDate } from './history.ts';
 import { counts } from './retention.ts';
 import { type Appended, endUserOf, fold, MAX_INLINE_BYTES } from './store.ts';
+import { toInstant } from './timestamp.ts';
+
+/** A rebuild has so long for its last step on a state that events come to without a pause; they wait meanwhile. */
+const HOLD_MS = 3_000;
+/** Firestore can be asked for what was an hour ago: a rebuild that reads for longer cannot end. */
+const MAX_REBUILDING_MS = 3_600_000;
 
 /** When events are recorded, and when each may be deleted: null where the log keeps it for ever. */
 export type Times = { readonly recorded_at: Instant; readonly expiresAt: (event: HeronEvent) => Instant | null };
@@ -45,27 +51,67 @@ async function append(
 ): Promise<readonly Appended[]> {
   const heronId = endUserOf(arrived);
   const idOnly = heronId === null ? (arrived[0]?.end_user_id ?? null) : null;
-  const [stored, refused, known, complete] = await allEnded([
-    heronId === null ? undefined : transaction.get(endUserDocuments(db).doc(heronId)).then((found) => found.data()),
+  const [found, refused, known, complete] = await allEnded([
+    heronId === null ? undefined : transaction.get(endUserDocuments(db).doc(heronId)),
     idOnly === null ? false : isErased(db, transaction, idOnly),
     lookUp ? recorded(db, transaction, arrived) : new Set<string>(),
     haveBodies(db, transaction, arrived),
   ]);
+  const stored = found?.data();
   if (refused || stored?.kind === 'forgotten') return arrived.map(() => 'forgotten');
+  if (isHeld(stored, found?.readTime)) throw new Held();
   // Erased, and lifted at once, since they were written.
   if (!complete) throw new Error('Chunks of a body are gone that were there just now: the event must come again.');
   const fresh = arrived.filter(({ event_id }) => !known.has(event_id));
-  if (heronId !== null && fresh.some(concernsEndUser)) {
-    const before = await currentState(db, transaction, stored);
+  if (found !== undefined) {
     const { recorded_at, expiresAt } = times;
-    const endUser = fold(before, heronId, fresh, (event) =>
-      counts(event, { recorded_at, expires_at: expiresAt(event) }),
-    );
-    if (endUser !== null)
-      transaction.set(endUserDocuments(db).doc(heronId), { kind: 'state', endUser, changed_at: recorded_at });
+    const isCounted = (event: HeronEvent) => counts(event, { recorded_at, expires_at: expiresAt(event) });
+    await foldInto(db, transaction, found, fresh, isCounted);
   }
   for (const event of fresh) transaction.create(eventDocuments(db).doc(event.event_id), storedEvent(event, times));
   return arrived.map((event) => (fresh.includes(event) ? 'appended' : 'duplicate'));
+}
+
+/** Sets the state after events that the log did not have before, of which some may not concern the end user. */
+export async function foldInto<E extends ReadEvent>(
+  db: Firestore,
+  transaction: Transaction,
+  found: DocumentSnapshot<Stored>,
+  events: readonly E[],
+  counts: (event: E) => boolean,
+): Promise<void> {
+  if (!events.some(concernsEndUser)) return;
+  const { id: heronId, ref, readTime } = found;
+  const stored = found.data();
+  const endUser = fold(await currentState(db, transaction, stored), heronId, events, counts);
+  const since = rebuildingIn(stored, readTime);
+  const rebuilding = since && { ...since, arrived: fold(since.arrived, heronId, events, counts) };
+  const changed_at = toInstant(readTime);
+  if (endUser !== null) transaction.set(ref, { kind: 'state', endUser, changed_at, rebuilding });
+}
+
+/** A rebuild that is under way, and may still end. */
+export function rebuildingIn(stored: Stored | undefined, now: Timestamp): Rebuilding | undefined {
+  if (stored?.kind !== 'state' || stored.rebuilding === undefined) return undefined;
+  const { since, arrived } = stored.rebuilding;
+  const isOld = now.toMillis() - since.toMillis() > MAX_REBUILDING_MS;
+  const isOther = arrived !== null && arrived.fold.version !== FOLD_VERSION;
+  return isOld || isOther ? undefined : stored.rebuilding;
+}
+
+/** By Firestore's own clock alone. */
+function isHeld(stored: Stored | undefined, now: Timestamp | undefined): boolean {
+  if (stored?.kind !== 'state' || stored.held_at === undefined || now === undefined) return false;
+  return now.toMillis() - stored.held_at.toMillis() < HOLD_MS;
+}
+
+/** A rebuild takes its last step: in a moment there is room again. */
+class Held extends Error {
+  override readonly name = 'Held';
+  readonly code = CODE.ABORTED;
+  constructor() {
+    super('A rebuild of this end user takes its last step.');
+  }
 }
 
 /**

@@ -43,7 +43,7 @@ export async function writeBody(
   expires: Instant | null,
 ): Promise<void> {
   if (body.byteLength <= MAX_INLINE_BYTES) return;
-  const owner = heron_id === null && end_user_id !== null ? { heron_id, end_user_id } : { heron_id };
+  const owner = ownerOf({ heron_id, end_user_id });
   const expiry = expires === null ? {} : { expires_at: toTimestamp(expires) };
   for (let from = 0; from < body.byteLength; from += CHUNKS_A_COMMIT * CHUNK_BYTES) {
     const isWanted = await connection.write(async (db, transaction) => {
@@ -64,6 +64,14 @@ export async function writeBody(
     });
     if (!isWanted) return;
   }
+}
+
+/** Whose a part of a body is, so that erasure finds it. */
+export function ownerOf({
+  heron_id,
+  end_user_id,
+}: Pick<HeronEvent, 'heron_id' | 'end_user_id'>): Pick<Chunk, 'heron_id' | 'end_user_id'> {
+  return heron_id === null && end_user_id !== null ? { heron_id, end_user_id } : { heron_id };
 }
 
 /** Parts of a body are lost. */
@@ -107,7 +115,8 @@ function isLarge({ body }: HeronEvent): boolean {
   return body.byteLength > MAX_INLINE_BYTES;
 }
 
-function chunksOf(db: Firestore, eventId: string, bytes: number): readonly DocumentReference[] {
+/** The parts of a body that is kept apart from its event. */
+export function chunksOf(db: Firestore, eventId: string, bytes: number): readonly DocumentReference[] {
   const body = eventDocuments(db).doc(eventId).collection('body');
   return Array.from({ length: Math.ceil(bytes / CHUNK_BYTES) }, (_, n) => body.doc(String(n)));
 }

@@ -8,6 +8,8 @@ import { CODE, codeOf, isTransient } from '../grpc.ts';
 /** What is on its way when all shall end has this long, of the 8 s that a function has for it. */
 const CLOSE_MS = 5_000;
 
+const READ_MS = 5_000;
+
 /** Between attempts at a transaction: twice as long each time, from the first to the last. */
 const FIRST_PAUSE_MS = 500;
 const LAST_PAUSE_MS = 4_000;
@@ -25,20 +27,20 @@ const LISTEN_MS = 15_000;
  * By itself the client waits 60 s for a commit and 300 s for a read, each time, and tries for 600 s: what nobody waits
  * for any more shall end soon. Commits are retried as whole transactions, see {@link Connection.write}.
  */
-const CLIENT_CONFIG = {
+const clientConfig = (readMs: number) => ({
   interfaces: {
     'google.firestore.v1.Firestore': {
       retry_codes: { none: [] },
       methods: {
-        BatchGetDocuments: { timeout_millis: 5_000 },
-        RunQuery: { timeout_millis: 5_000 },
-        RunAggregationQuery: { timeout_millis: 5_000 },
+        BatchGetDocuments: { timeout_millis: readMs },
+        RunQuery: { timeout_millis: readMs },
+        RunAggregationQuery: { timeout_millis: readMs },
         Commit: { timeout_millis: 10_000, retry_codes_name: 'none' },
         Rollback: { timeout_millis: 10_000, retry_codes_name: 'none' },
       },
     },
   },
-};
+});
 
 const CHANNEL_OPTIONS = {
   // gRPC's own back-off grows to two minutes: Firestore may be back long before.
@@ -68,6 +70,8 @@ export type WatchEvents = {
 export type ConnectionOptions = {
   /** After this a call is given up. */
   readonly callMs: number;
+  /** After this a read is begun again. */
+  readonly readMs?: number;
   /** How often the way is tried while somebody watches, and how long an answer may take. */
   readonly watchMs?: number;
   readonly probeMs?: number;
@@ -81,6 +85,7 @@ export type ConnectionOptions = {
 export class Connection {
   readonly #config: StoreConfig;
   readonly #callMs: number;
+  readonly #readMs: number;
   readonly #watchMs: number;
   readonly #probeMs: number;
   readonly #watches = new Set<Watch>();
@@ -90,9 +95,13 @@ export class Connection {
   /** None once it is closed. */
   #client: Client | null;
 
-  constructor(config: StoreConfig, { callMs, watchMs = WATCH_MS, probeMs = PROBE_MS }: ConnectionOptions) {
+  constructor(
+    config: StoreConfig,
+    { callMs, readMs = READ_MS, watchMs = WATCH_MS, probeMs = PROBE_MS }: ConnectionOptions,
+  ) {
     this.#config = config;
     this.#callMs = callMs;
+    this.#readMs = readMs;
     this.#watchMs = watchMs;
     this.#probeMs = probeMs;
     this.#client = this.#connect();
@@ -108,9 +117,13 @@ export class Connection {
 
   /**
    * A transaction that writes, tried again where that may help: what failed last is what this fails with.
+   * @param makeRoom is called before an attempt that follows one which others were faster than.
    * @throws Unprocessable where Firestore refuses what is written, as it would every time.
    */
-  async write<T>(work: (db: Firestore, transaction: Transaction) => Promise<T>): Promise<T> {
+  async write<T>(
+    work: (db: Firestore, transaction: Transaction) => Promise<T>,
+    makeRoom: () => Promise<void> = async () => {},
+  ): Promise<T> {
     const end = performance.now() + this.#callMs;
     let failure: unknown;
     for (let attempt = 0; ; attempt++) {
@@ -135,6 +148,7 @@ export class Connection {
         const pause = pauseAfter(error, attempt);
         if (performance.now() + pause >= end) throw error;
         await sleep(pause);
+        if (codeOf(error) === CODE.ABORTED) await makeRoom();
       }
     }
   }
@@ -254,7 +268,7 @@ export class Connection {
   }
 
   #connect(): Client {
-    const db = new Firestore({ ...this.#config, clientConfig: CLIENT_CONFIG, ...CHANNEL_OPTIONS });
+    const db = new Firestore({ ...this.#config, clientConfig: clientConfig(this.#readMs), ...CHANNEL_OPTIONS });
     return { db, calls: new Set(), probe: null };
   }
 }

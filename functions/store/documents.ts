@@ -1,11 +1,13 @@
 import {
   type CollectionReference,
+  type DocumentData,
   type DocumentReference,
   FieldValue,
   type Firestore,
   type FirestoreDataConverter,
   type QueryDocumentSnapshot,
   type Timestamp,
+  type UpdateData,
 } from '@google-cloud/firestore';
 import type { EndUser, Keys } from '../events/end-user.ts';
 import { CANARY_ID } from '../heron/canary.ts';
@@ -14,7 +16,7 @@ import type { JsonText } from '../heron/json.ts';
 import type { LoggedEvent } from './store.ts';
 import { toInstant, toTimestamp } from './timestamp.ts';
 import type { StoredTombstone } from './tombstone.ts';
-import type { Checkpoint } from './upkeep.ts';
+import type { Checkpoint, Readings } from './upkeep.ts';
 
 /** An event as its document keeps it. */
 export type StoredEvent = LoggedEvent & {
@@ -26,8 +28,19 @@ export type StoredEvent = LoggedEvent & {
 
 /** What the document of an end user holds: its state, or after its erasure a tombstone. */
 export type Stored =
-  | { readonly kind: 'state'; readonly endUser: EndUser; readonly changed_at: Instant }
+  | {
+      readonly kind: 'state';
+      readonly endUser: EndUser;
+      readonly changed_at: Instant;
+      /** There while a rebuild reads a history whose events keep arriving. */
+      readonly rebuilding?: Rebuilding | undefined;
+      /** For a moment after this nobody but a rebuild may write the state. */
+      readonly held_at?: Timestamp | undefined;
+    }
   | { readonly kind: 'forgotten'; readonly tombstone: StoredTombstone };
+
+/** What a rebuild cannot see, as it arrives after the moment of which it reads the log. */
+export type Rebuilding = { readonly since: Timestamp; readonly arrived: EndUser | null };
 
 type EventDocument = {
   topic: string | null;
@@ -64,7 +77,11 @@ export type StateDocument = {
   fold: { version: number; keys: Keys };
   /** What changes are watched and listed by. */
   changed_at?: Timestamp;
+  rebuilding?: { since: Timestamp; arrived: PlainState | null };
+  held_at?: Timestamp;
 };
+
+type PlainState = Omit<StateDocument, 'changed_at' | 'rebuilding' | 'held_at'>;
 
 type TombstoneDocument = {
   forgotten: {
@@ -78,6 +95,22 @@ type TombstoneDocument = {
 
 type EndUserDocument = StateDocument | TombstoneDocument;
 
+/** What the log says of a body, as the fields of its event's document. */
+export function readingFields({
+  topic,
+  created,
+  heron_id,
+  end_user_id,
+  status,
+  reason,
+}: Readings): UpdateData<DocumentData> {
+  return {
+    ...{ topic, created: toTimestamp(created), heron_id, end_user_id, status },
+    unrouted: reason === null ? FieldValue.delete() : true,
+    reason: reason ?? FieldValue.delete(),
+  };
+}
+
 type CheckpointDocument = Omit<Checkpoint, 'started_at' | 'saved_at'> & {
   readonly started_at: Timestamp;
   readonly saved_at?: Timestamp;
@@ -89,6 +122,11 @@ export function eventDocuments(db: Firestore): CollectionReference<StoredEvent, 
 
 export function endUserDocuments(db: Firestore): CollectionReference<Stored, EndUserDocument> {
   return db.collection('end_users').withConverter(END_USER);
+}
+
+/** As it is stored, whatever that may be: it is what may be wrong. */
+export function rawEndUser(db: Firestore, heronId: string): DocumentReference {
+  return db.collection('end_users').doc(heronId);
 }
 
 export function checkpointDocument(db: Firestore): DocumentReference<Checkpoint, CheckpointDocument> {
@@ -105,7 +143,8 @@ export function changedAt(snapshot: QueryDocumentSnapshot<Stored, EndUserDocumen
 }
 
 /** One of another fold may lack what is read here: it is shown as far as it goes. */
-export function endUserOf({ changed_at, last_event, ...state }: StateDocument): EndUser {
+export function endUserOf(document: StateDocument | PlainState): EndUser {
+  const { changed_at, rebuilding, held_at, last_event, ...state } = document as StateDocument;
   return {
     ...state,
     fold: state.fold ?? { version: 0, keys: {} },
@@ -121,14 +160,7 @@ export function endUserOf({ changed_at, last_event, ...state }: StateDocument): 
 }
 
 /** A state as its document holds it, but for when it was written. */
-/** @returns what is to be written: with the server's own time, by which changes are watched, whatever ours is. */
-export function writtenState(endUser: EndUser) {
-  const state = stateDocument(endUser);
-  // What has no such time is in no list, no count and no watch of changes.
-  return endUser.heron_id === CANARY_ID ? state : { ...state, changed_at: FieldValue.serverTimestamp() };
-}
-
-function stateDocument(endUser: EndUser): Omit<StateDocument, 'changed_at'> {
+export function stateDocument(endUser: EndUser): PlainState {
   const { status_at, processed_at, failed_at, reviewed_at, first_event_at, last_event_at, last_event, ...state } =
     endUser;
   return {
@@ -177,7 +209,14 @@ const END_USER: FirestoreDataConverter<Stored, EndUserDocument> = {
         forgotten: { ...tombstone, at: toTimestamp(at), ...(unfinished.length === 0 ? {} : { unfinished }) },
       };
     }
-    return writtenState(stored.endUser);
+    const { since, arrived } = stored.rebuilding ?? {};
+    return {
+      ...stateDocument(stored.endUser),
+      // The server's own time, by which changes are watched, whatever ours is. What has none is in no list, no count and
+      // no watch of changes.
+      ...(stored.endUser.heron_id === CANARY_ID ? {} : { changed_at: FieldValue.serverTimestamp() }),
+      ...(since && { rebuilding: { since, arrived: arrived ? stateDocument(arrived) : null } }),
+    };
   },
   fromFirestore(snapshot) {
     const data = snapshot.data() as EndUserDocument;
@@ -185,7 +224,14 @@ const END_USER: FirestoreDataConverter<Stored, EndUserDocument> = {
       const { at, unfinished = [], ...tombstone } = data.forgotten;
       return { kind: 'forgotten', tombstone: { ...tombstone, at: toInstant(at), unfinished } };
     }
-    return { kind: 'state', endUser: endUserOf(data), changed_at: toInstant((data.changed_at ?? null) as Timestamp) };
+    const { rebuilding, held_at, changed_at = null } = data;
+    return {
+      kind: 'state',
+      endUser: endUserOf(data),
+      changed_at: toInstant(changed_at as Timestamp),
+      rebuilding: rebuilding && { ...rebuilding, arrived: rebuilding.arrived && endUserOf(rebuilding.arrived) },
+      held_at,
+    };
   },
 };
 

@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.ts';
 import type { EndUser } from '../events/end-user.ts';
-import { eventOf, type HeronEvent } from '../events/event.ts';
+import { eventOf, type HeronEvent, type ReadEvent } from '../events/event.ts';
 import { CANARY_ID, CANARY_TOPIC } from '../heron/canary.ts';
 import { epoch, type Instant, instantOfEpoch } from '../heron/instant.ts';
 import { STATUSES } from '../heron/status.ts';
@@ -32,9 +32,23 @@ import {
   type Watched,
 } from './store.ts';
 import { hashOf, type StoredTombstone, toTombstone } from './tombstone.ts';
-import { type Checkpoint, differencesOf, type Erased, type Recomputed, type Tombstone, type Upkeep } from './upkeep.ts';
+import {
+  type Checkpoint,
+  differencesOf,
+  type Erased,
+  type LogPlace,
+  type Mended,
+  type Misread,
+  type Readings,
+  type Recomputed,
+  readingsOf,
+  type Stretch,
+  type Surveyed,
+  type Tombstone,
+  type Upkeep,
+} from './upkeep.ts';
 
-type Logged = LoggedEvent & { readonly body: Uint8Array };
+type Logged = LoggedEvent & { readonly body: Uint8Array; readonly reason: string | null };
 
 /** The in-memory twin of the Firestore store, for tests and for machines without the emulator. */
 export class MemoryStore implements Store, Upkeep {
@@ -65,6 +79,7 @@ export class MemoryStore implements Store, Upkeep {
     for (const { undocumented, json, meta, ...event } of fresh)
       this.#events.set(event.event_id, {
         ...event,
+        reason: whyUnrouted({ ...event, undocumented }),
         recorded_at,
         bytes: event.body.byteLength,
         body: Uint8Array.from(event.body),
@@ -182,32 +197,97 @@ export class MemoryStore implements Store, Upkeep {
     );
   }
 
-  async endUsers(after: string | null, size: number) {
-    const inLog = [...this.#events.values()].flatMap(({ heron_id }) => heron_id ?? []);
-    const all = new Set([...this.#endUsers.keys(), ...this.#tombstones.keys(), ...inLog]);
-    const ids = [...all]
-      .filter((id) => after === null || id > after)
-      .sort()
-      .slice(0, size);
-    return { ids, next: ids.length < size ? null : (ids.at(-1) ?? null) };
+  /** All of it is one stretch. */
+  async *survey(after: LogPlace | null): AsyncGenerator<Stretch> {
+    const events = this.#behind(after);
+    const inLog = events.flatMap(({ heron_id }) => heron_id ?? []);
+    const last = after?.heron_id ?? '';
+    const ids = [...this.#endUsers.keys(), ...this.#tombstones.keys(), ...inLog].filter((id) => id > last);
+    yield this.#stretch(events, [...new Set(ids)].sort());
   }
 
-  async countEndUsers(after: string | null): Promise<number> {
-    return [...this.#endUsers.keys(), ...this.#tombstones.keys()].filter((id) => after === null || id > after).length;
+  async *surveyOne(heronId: string): AsyncGenerator<Stretch> {
+    const events = this.#of(heronId);
+    const isKnown = events.length > 0 || this.#endUsers.has(heronId) || this.#tombstones.has(heronId);
+    yield this.#stretch(events, isKnown ? [heronId] : []);
+  }
+
+  #stretch(events: readonly Logged[], ids: readonly string[]): Stretch {
+    const read = events.map((stored) => ({ stored, event: eventOf(stored.body, stored.received_at) }));
+    const misread = read.flatMap(({ stored, event }): Misread[] => {
+      const { topic, created, heron_id, end_user_id, status, reason, bytes, recorded_at } = stored;
+      const said: Readings = { topic, created, heron_id, end_user_id, status, reason };
+      if (differencesOf(said, readingsOf(event)).length === 0) return [];
+      return [{ event, stored: said, bytes, recorded_at, expires_at: null }];
+    });
+    const endUsers = ids.map((heron_id): Surveyed => {
+      if (misread.some(({ stored }) => stored.heron_id === heron_id)) return { heron_id, outcome: 'suspect' };
+      const { outcome } = this.#compared(heron_id);
+      return { heron_id, outcome: outcome === 'different' || outcome === 'unknown' ? 'suspect' : outcome };
+    });
+    const untimed = read.filter(({ event }) => event.heron_id !== null && event.created === null).length;
+    const counts = { events: events.length, untimed, damaged: 0 };
+    return { read: events.length, counts, misread, endUsers, place: null };
+  }
+
+  #behind(place: LogPlace | null): readonly Logged[] {
+    const { heron_id, event } = place ?? { heron_id: null, event: null };
+    const isBehind = (logged: Logged) =>
+      (logged.heron_id ?? '') === (heron_id ?? '')
+        ? event !== null && newestFirst(logged, event) > 0
+        : (logged.heron_id ?? '') > (heron_id ?? '');
+    return [...this.#events.values()].filter((logged) => place === null || isBehind(logged));
+  }
+
+  async eventsBehind(place: LogPlace | null): Promise<number> {
+    return this.#behind(place).length;
+  }
+
+  async mend(misread: readonly Misread[]): Promise<Mended> {
+    let [mended, moved, erased] = [0, 0, 0];
+    for (const { event } of misread) {
+      const stored = this.#events.get(event.event_id);
+      if (stored === undefined) continue;
+      const { event_id, heron_id, end_user_id } = event;
+      mended++;
+      this.#events.set(event_id, { ...stored, ...readingsOf(event) });
+      const isForgotten = heron_id !== null && this.#tombstones.has(heron_id);
+      if (isForgotten || (heron_id === null && end_user_id !== null && this.#isErased(end_user_id))) {
+        if (isForgotten) while (!(await this.erase(heron_id)).isOver);
+        this.#events.delete(event_id);
+        erased++;
+      } else if (stored.heron_id !== heron_id) {
+        moved++;
+        const state = heron_id && fold(this.#endUsers.get(heron_id) ?? null, heron_id, [event as ReadEvent]);
+        if (state) this.#endUsers.set(state.heron_id, state);
+        if (state) this.#tell(state);
+      }
+    }
+    return { mended, moved, erased };
   }
 
   async recompute(heronId: string, apply: boolean): Promise<Recomputed> {
+    const { computed, ...recomputed } = this.#compared(heronId);
+    if (!apply || recomputed.outcome !== 'different') return recomputed;
+    if (computed) this.#endUsers.set(heronId, computed);
+    else this.#endUsers.delete(heronId);
+    this.#tell(computed ?? null);
+    return recomputed;
+  }
+
+  #compared(heronId: string): Recomputed & { readonly computed?: EndUser | null } {
     if (this.#tombstones.has(heronId)) return { outcome: 'forgotten' };
     const stored = this.#endUsers.get(heronId) ?? null;
-    const events = this.#of(heronId).map(({ body, received_at }) => eventOf(body, received_at));
-    const computed = fold(null, heronId, events);
-    if (events.length === 0) return { outcome: stored === null ? 'unknown' : 'without_events' };
-    if (computed === null) return { outcome: 'untimed' };
-    const differences = differencesOf(stored, computed);
+    const read = this.#of(heronId).map(({ body, received_at }) => eventOf(body, received_at));
+    const own = read.filter(({ heron_id }) => heron_id === heronId);
+    const computed = fold(null, heronId, own);
+    const isElsewhere = own.length === 0 && stored !== null && this.#events.has(stored.last_event.id);
+    if (own.length === 0 && !isElsewhere) return { outcome: stored === null ? 'unknown' : 'without_events' };
+    if (computed === null && !isElsewhere) return { outcome: 'untimed' };
+    const differences = differencesOf(stored, computed ?? {});
     if (differences.length === 0) return { outcome: 'right' };
-    if (apply) this.#endUsers.set(heronId, computed);
-    if (apply) this.#tell(computed);
-    return { outcome: 'different', differences, fewerEvents: (stored?.event_count ?? 0) > computed.event_count };
+    const fewerEvents = (stored?.event_count ?? 0) > (computed?.event_count ?? 0);
+    return { outcome: 'different', differences, fewerEvents, computed };
   }
 
   async checkpoint(): Promise<Checkpoint | null> {
@@ -233,10 +313,9 @@ export class MemoryStore implements Store, Upkeep {
   }
 
   async unroutedEvents(size: number, after: LogCursor | null) {
-    const reason = ({ body, received_at }: Logged) => whyUnrouted(eventOf(body, received_at));
-    const found = this.#newest((event) => reason(event) !== null, after);
+    const found = this.#newest(({ reason }) => reason !== null, after);
     return logPage(
-      found.map((event) => ({ ...listed(event), reason: reason(event) ?? '' })),
+      found.map((event) => ({ ...listed(event), reason: event.reason ?? '' })),
       size,
     );
   }
@@ -333,7 +412,7 @@ function recordedLast(a: LogCursor, b: LogCursor): number {
   return descending(a.recorded_at, b.recorded_at) || descending(a.event_id, b.event_id);
 }
 
-function listed(event: LoggedEvent): LoggedEvent {
+function listed({ reason, ...event }: Logged): LoggedEvent {
   return event.bytes > MAX_INLINE_BYTES ? { ...event, body: null } : event;
 }
 

@@ -3,6 +3,7 @@ import type { Instant } from '../heron/instant.ts';
 import { endUserDocuments, eventDocuments, type Stored, type StoredEvent } from './documents.ts';
 import { type EndUserCursor, type EndUserFilter, type EventCursor, type LogCursor, MAX_SENT_AT } from './store.ts';
 import { toTimestamp } from './timestamp.ts';
+import type { LogPlace } from './upkeep.ts';
 
 /** As the documents have it: a status may be null. */
 export type StoredFilter = Omit<EndUserFilter, 'status'> & { readonly status?: string | null };
@@ -31,14 +32,17 @@ export const QUERIES = {
       .limit(MAX_SENT_AT);
   },
 
-  /** The first events of end users behind one and before another. By the index that histories are read by. */
-  nextInLog(db: Firestore, after: string, before: string | null): Query<StoredEvent> {
+  /** All of the log behind a place, end user by end user. By the index that histories are read by. */
+  log(db: Firestore, after: LogPlace | null): Query<StoredEvent> {
     const events = eventDocuments(db)
       .orderBy('heron_id')
       .orderBy('created', 'desc')
-      .orderBy(FieldPath.documentId(), 'desc')
-      .startAfter(after);
-    return before === null ? events : events.endBefore(before);
+      .orderBy(FieldPath.documentId(), 'desc');
+    if (after === null) return events;
+    const { heron_id, event } = after;
+    return event === null
+      ? events.startAfter(heron_id)
+      : events.startAfter(heron_id, toTimestamp(event.created), event.event_id);
   },
 
   /** The newest event of the last topic, by name; before a topic, where one is given. */
@@ -136,9 +140,10 @@ export const QUERIES = {
     return endUserDocuments(db).orderBy('changed_at', 'desc').limit(limit);
   },
 
-  /** All end users, by heron_id. */
-  behind(db: Firestore, after: string | null): Query<Stored> {
-    const endUsers = endUserDocuments(db).orderBy(FieldPath.documentId());
-    return after === null ? endUsers : endUsers.startAfter(after);
+  /** End users behind one and up to another, by heron_id. */
+  behind(db: Firestore, after: string | null, last: string | null): Query<Stored> {
+    const all = endUserDocuments(db).orderBy(FieldPath.documentId());
+    const some = after === null ? all : all.startAfter(after);
+    return last === null ? some : some.endAt(last);
   },
 };

@@ -1,5 +1,5 @@
 import { type EndUser, evolve } from '../events/end-user.ts';
-import { concernsEndUser, type HeronEvent, Unprocessable } from '../events/event.ts';
+import { concernsEndUser, type HeronEvent, type ReadEvent, Unprocessable } from '../events/event.ts';
 import type { Instant } from '../heron/instant.ts';
 import { isHeronId } from '../heron/webhook.ts';
 
@@ -175,7 +175,7 @@ export function sameIdPage(endUsers: readonly EndUser[], size: number): SameIdPa
 }
 
 /** The end user that the events name, or null. */
-export function endUserOf(events: readonly HeronEvent[]): string | null {
+export function endUserOf(events: readonly ReadEvent[]): string | null {
   const [id = null, ...others] = new Set(events.map(({ heron_id }) => heron_id));
   if (others.length > 0 || (id === null && events.length > 1))
     throw new TypeError('Only events of one end user share a transaction.');
@@ -184,11 +184,11 @@ export function endUserOf(events: readonly HeronEvent[]): string | null {
 }
 
 /** The state after those of the events that concern the end user. @throws Unprocessable: it would fail every time. */
-export function fold(
+export function fold<E extends ReadEvent>(
   state: EndUser | null,
   heronId: string,
-  events: readonly HeronEvent[],
-  counts: boolean | ((event: HeronEvent) => boolean) = true,
+  events: readonly E[],
+  counts: boolean | ((event: E) => boolean) = true,
 ): EndUser | null {
   try {
     return events

@@ -1,5 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
+import type { ReadEvent } from '../events/event.ts';
 import type { Instant } from '../heron/instant.ts';
+import { whyUnrouted } from '../heron/unrouted.ts';
+import type { EventCursor, LoggedEvent } from './store.ts';
 
 /** What is left of a forgotten end user. */
 export type Tombstone = {
@@ -48,9 +51,65 @@ export type Recomputed =
       readonly fewerEvents: boolean;
     };
 
-/** How far a rebuild has come: all end users up to the cursor are done. */
+/** What the log says about a body, which is as good as the program that read it; the body itself never changes. */
+export type Readings = Pick<LoggedEvent, 'topic' | 'created' | 'heron_id' | 'end_user_id' | 'status'> & {
+  /** Why the event has no place of its own; null where it has one. */
+  readonly reason: string | null;
+};
+
+/** An event of which the log says something else than its body does. */
+export type Misread = {
+  /** As its body is read now. */
+  readonly event: ReadEvent;
+  readonly stored: Readings;
+  readonly bytes: number;
+  readonly recorded_at: Instant;
+  readonly expires_at: Instant | null;
+};
+
+/**
+ * What came of setting readings right: of how many events (others have gone meanwhile), how many of these belong to
+ * another end user now, and how many were erased, as whom they name is forgotten.
+ */
+export type Mended = { readonly mended: number; readonly moved: number; readonly erased: number };
+
+/**
+ * A place in the log, which is in the order of heron_ids (events that name none are first), of each end user newest
+ * first. @param event null: behind all of that end user's.
+ */
+export type LogPlace = { readonly heron_id: string | null; readonly event: EventCursor | null };
+
+/** How an end user's state compares with its events; `suspect`: only {@link Upkeep.recompute} can tell. */
+export type Surveyed = {
+  readonly heron_id: string;
+  readonly outcome: Exclude<Recomputed['outcome'], 'different' | 'unknown'> | 'suspect';
+};
+
+/** Of some events. */
+export type EventCounts = {
+  readonly events: number;
+  /** How many of them name an end user, and have no time: no state counts them. */
+  readonly untimed: number;
+  /** How many have lost a part of their body, so that they cannot be read again. */
+  readonly damaged: number;
+};
+
+/** What was seen on a stretch of the log. */
+export type Stretch = {
+  /** How many events were read. */
+  readonly read: number;
+  /** What the place has left behind: an end user's events count once all of them are read. */
+  readonly counts: EventCounts;
+  readonly misread: readonly Misread[];
+  /** Those whose last event is on this stretch, and those between them that have none. */
+  readonly endUsers: readonly Surveyed[];
+  /** All before it is seen: where a survey can go on. Null at the end. */
+  readonly place: LogPlace | null;
+};
+
+/** How far a rebuild has come: all before the place is done. */
 export type Checkpoint = {
-  readonly cursor: string;
+  readonly place: LogPlace;
   readonly started_at: Instant;
   /** One that is old may have come back with a backup: what changed since is behind it. */
   readonly saved_at: Instant;
@@ -80,18 +139,33 @@ export interface Upkeep {
   /** Takes the tombstone away, after erasing what is left: new events count again. @returns it, or null: there was none. */
   lift(heronId: string): Promise<Tombstone | null>;
 
-  /** End users that have a state, a tombstone or events, by heron_id, and where to go on; null at the end. */
-  endUsers(
-    after: string | null,
-    size: number,
-  ): Promise<{ readonly ids: readonly string[]; readonly next: string | null }>;
-  /** How many there are behind it; those that have events only are not counted. */
-  countEndUsers(after: string | null): Promise<number>;
-  /** Compares an end user's state with what the log says at that moment, and sets it where it differs, if wanted. */
+  /**
+   * Goes once through the log behind a place, and through the states beside it, and changes nothing. What is mended on a
+   * stretch that it has come past may show up once more further on.
+   */
+  survey(after: LogPlace | null): AsyncIterable<Stretch>;
+  /** The same for one end user. */
+  surveyOne(heronId: string): AsyncIterable<Stretch>;
+  /** How many events are behind a place. */
+  eventsBehind(place: LogPlace | null): Promise<number>;
+  /**
+   * Sets right what the log says of events of one end user, or of none, by how they are read now. Those that it did not
+   * have before are folded into its state in the same transaction; whose they were must be recomputed.
+   */
+  mend(misread: readonly Misread[]): Promise<Mended>;
+  /**
+   * Compares an end user's state with what the log says at one moment, and sets it where it differs, if wanted, also
+   * where its events never cease to arrive. @throws NewerFold
+   */
   recompute(heronId: string, apply: boolean): Promise<Recomputed>;
   checkpoint(): Promise<Checkpoint | null>;
   saveCheckpoint(checkpoint: Checkpoint | null): Promise<void>;
   close(): Promise<void>;
+}
+
+export function readingsOf(event: ReadEvent): Readings {
+  const { topic, created, heron_id, end_user_id, status } = event;
+  return { topic, created, heron_id, end_user_id, status, reason: whyUnrouted(event) };
 }
 
 type Fields = Readonly<Record<string, unknown>>;

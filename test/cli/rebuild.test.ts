@@ -1,14 +1,48 @@
 import { Firestore } from '@google-cloud/firestore';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { rebuildWith } from '../../functions/cli/rebuild.ts';
 import { clock } from '../../functions/clock.ts';
 import { FOLD_VERSION } from '../../functions/events/end-user.ts';
 import type { HeronEvent } from '../../functions/events/event.ts';
+import { instantOf } from '../../functions/heron/instant.ts';
 import { FirestoreStore } from '../../functions/store/firestore.ts';
+import { MemoryStore } from '../../functions/store/memory.ts';
 import { hasFirestore, newProject } from '../emulators.ts';
 import { heron } from '../end-to-end/local.ts';
-import { event, foldOf, persistently } from '../store/given.ts';
+import { event, foldOf, misread, persistently } from '../store/given.ts';
 import { killedAfterCommit } from './killed.ts';
 import { said } from './said.ts';
+
+describe('a rebuild that was cut off', () => {
+  const HOUR = 3_600_000;
+
+  /** The tally of a rebuild, where one of so long ago had come past the first of two end users. */
+  const resumed = async (milliseconds: number) => {
+    const [now, then] = [instantOf(10 * HOUR), instantOf(10 * HOUR - milliseconds)];
+    const store = new MemoryStore(() => then);
+    for (const heron_id of ['eus_a', 'eus_b']) await store.append([event({ heron_id })]);
+    const place = { heron_id: 'eus_a', event: null };
+    const tally = { right: 1, events: 1 };
+    await store.saveCheckpoint({ place, started_at: then, saved_at: then, fold_version: FOLD_VERSION, tally });
+    let seen = 0;
+    const { survey } = store;
+    store.survey = async function* (after) {
+      for await (const stretch of survey.call(store, after)) {
+        seen += stretch.read;
+        yield stretch;
+      }
+    };
+    const rebuilt = await rebuildWith(store, { dryRun: false, restart: false, concurrency: 4 }, () => now);
+    expect(rebuilt.tally).toMatchObject({ right: 2, events: 2 });
+    expect(await store.checkpoint()).toBeNull();
+    return { seen, isOfThen: rebuilt.startedAt === then };
+  };
+
+  it('is gone on with for six hours, and then never again: it may have come back with a backup', async () => {
+    expect(await resumed(6 * HOUR)).toEqual({ seen: 1, isOfThen: true });
+    expect(await resumed(6 * HOUR + 1)).toEqual({ seen: 2, isOfThen: false });
+  });
+});
 
 describe.skipIf(!hasFirestore)('heron rebuild', () => {
   let env: NodeJS.ProcessEnv;
@@ -59,7 +93,9 @@ describe.skipIf(!hasFirestore)('heron rebuild', () => {
     expect(shown.stdout).toContain(
       'eus_0001\n  status          "failed\ufffd" → "processed"\n  event_count     9 → 2\n\neus_0002\n  has no state\n',
     );
-    expect(shown.stdout).toMatch(/3 end users in [\d.]+ s: 2 states would differ, 1 right as they were\.\n/);
+    expect(shown.stdout).toMatch(
+      /6 events of 3 end users in [\d.]+ s: 2 states would differ, 1 right as they were\.\n/,
+    );
     expect(shown.stdout).toContain('1 end user the log has fewer events than its state had counted: it would start');
     expect((await db.doc('end_users/eus_0001').get()).data()).toEqual(before);
     expect(await store.endUser('eus_0002')).toBeNull();
@@ -106,21 +142,57 @@ describe.skipIf(!hasFirestore)('heron rebuild', () => {
   });
 
   it('goes on where it was killed, and ends with all of them right', async () => {
-    const all = await given(230);
+    const all = await given(530);
     for (const id of all.keys()) await tamper(id, { status: 'wrong' });
     const killed = await killedAfterCommit({ of: '/upkeep/', nth: 1 }, ['rebuild', '--quiet'], env);
     expect(killed).toMatchObject({ signal: 'SIGKILL', stderr: '' });
     expect((await db.collection('end_users').where('status', '==', 'wrong').count().get()).data().count).not.toBe(0);
 
     const { code, stderr, ...rest } = await rebuild();
-    expect(stderr).toMatch(/^Going on behind eus_0099, /);
-    expect({ code, ...rest }).toMatchObject({ code: 0, end_users: 230, failed: 0, unknown: 0 });
+    expect(stderr).toMatch(/^Going on behind eus_0248, /);
+    expect({ code, ...rest }).toMatchObject({ code: 0, end_users: 530, events: 1_060, failed: 0, unknown: 0 });
     await expectRight(all);
     expect((await db.doc('upkeep/rebuild').get()).exists).toBe(false);
   });
 
+  it('killed while it sets the log right leaves no event without its end user', async () => {
+    const given = Array.from({ length: 45 }, (_, n) => event({ heron_id: 'eus_a', end_user_id: 'x', n }));
+    for (const each of given) await store.append([misread(each, { heron_id: null, undocumented: 'odd' })]);
+    const killed = await killedAfterCommit({ of: '/events/', nth: 2 }, ['rebuild', '--quiet'], env);
+    expect(killed).toMatchObject({ signal: 'SIGKILL' });
+    expect(await store.endUser('eus_a')).toMatchObject({ event_count: 40 });
+    expect((await db.collection('events').where('heron_id', '==', 'eus_a').count().get()).data().count).toBe(40);
+
+    const shown = await heron(['rebuild'], env);
+    expect(shown).toMatchObject({ code: 0, stdout: expect.stringContaining('\n  heron_id        null → "eus_a"\n') });
+    expect(shown.stdout).toContain(
+      'Of 5 events the log said something else than their bodies do: that is set right.\n',
+    );
+    expect(shown.stdout).toContain('5 events of them have moved to another end user.\n');
+    expect(await store.endUser('eus_a')).toEqual(foldOf(given));
+    expect(await rebuild('--dry-run')).toMatchObject({ code: 0, events_misread: 0, right: 1, misread: [] });
+  });
+
+  it('says what it would read in another way, and of whom it counts nothing', async () => {
+    const [given] = [event({ heron_id: 'eus_a' })];
+    await store.append([misread(given, { status: 'ready' })]);
+    await store.append([event({ heron_id: 'eus_untimed', created: 'yesterday' })]);
+    const differences = [{ field: 'status', stored: 'ready', computed: 'processed' }];
+    expect(await rebuild('--dry-run')).toMatchObject({
+      code: 1,
+      stderr: 'eus_untimed has no state: none of its events has a time.\n',
+      ...{ events: 2, events_misread: 1, events_moved: 0, events_untimed: 1, untimed: 1, different: 1 },
+      misread: [{ event_id: given.event_id, differences }],
+    });
+    expect(await store.event(given.event_id)).toMatchObject({ status: 'ready' });
+    expect(await rebuild()).toMatchObject({ code: 0, events_misread: 1, different: 1 });
+    expect(await rebuild()).toMatchObject({ code: 0, events_misread: 0, events_untimed: 1, untimed: 1 });
+    expect(await rebuild('--end-user', 'eus_untimed')).toMatchObject({ code: 0, untimed: 1, events_untimed: 1 });
+  });
+
   it('begins anew where it is told to, or where the one that was cut off was of another fold', async () => {
-    const checkpoint = { cursor: 'eus_0001', started_at: new Date(), fold_version: FOLD_VERSION, tally: {} };
+    const place = { heron_id: 'eus_0001', event: null };
+    const checkpoint = { place, started_at: new Date(), fold_version: FOLD_VERSION, tally: {} };
     await given(3);
     await db.doc('upkeep/rebuild').set(checkpoint);
     expect(await rebuild('--restart')).toMatchObject({ code: 0, end_users: 3, stderr: '' });

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { PassThrough } from 'node:stream';
-import { Firestore, Timestamp, v1 } from '@google-cloud/firestore';
+import { FieldValue, Firestore, Timestamp, v1 } from '@google-cloud/firestore';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type EndUser, FOLD_VERSION } from '../../functions/events/end-user.ts';
 import { type EndUserEvent, type HeronEvent, Unprocessable } from '../../functions/events/event.ts';
@@ -9,10 +9,11 @@ import { instantOf } from '../../functions/heron/instant.ts';
 import { Lanes } from '../../functions/projector/lanes.ts';
 import { FirestoreStore } from '../../functions/store/firestore.ts';
 import { FirestoreUpkeep } from '../../functions/store/firestore-upkeep.ts';
+import type { Stretch } from '../../functions/store/upkeep.ts';
 import { hasFirestore, newProject } from '../emulators.ts';
 import { proxyTo } from '../proxy.ts';
 import { endUserEvent, event, foldOf, logged, persistently, sized } from './given.ts';
-import { NOW, windows } from './sides.ts';
+import { NOW, rebuilt, surveyed } from './sides.ts';
 
 describe.skipIf(!hasFirestore)('in Firestore', () => {
   const open = () => {
@@ -42,6 +43,7 @@ describe.skipIf(!hasFirestore)('in Firestore', () => {
   });
 
   const stored = async (path: string) => (await db.doc(path).get()).data();
+  const id = (n: number) => n.toString(16).padStart(64, '0');
   const updated = async (path: string) => (await db.doc(path).get()).updateTime?.toDate().getTime();
   const time = (text: string, microseconds = 0) => new Timestamp(Date.parse(text) / 1000, microseconds * 1_000);
   /** Does something once the first commit from now on has been made. */
@@ -413,7 +415,6 @@ describe.skipIf(!hasFirestore)('in Firestore', () => {
       for (const n of ns) batch.set(db.doc(`events/${eventId}/body/${n}`), { ...owner, data: Buffer.from('…') });
       await batch.commit();
     };
-    const id = (n: number) => n.toString(16).padStart(64, '0');
 
     it('leaves a tombstone and nothing else', async () => {
       await store.append([endUserEvent({ heron_id: 'eus_a', end_user_id: 'myenduser', meta: { a: 1 } })]);
@@ -700,14 +701,152 @@ describe.skipIf(!hasFirestore)('in Firestore', () => {
       }
     });
 
-    it('finds end users whose state is missing, among those who have one, in every window', async () => {
-      const ids = Array.from({ length: 24 }, (_, n) => `eus_${String(n).padStart(2, '0')}`);
-      await Promise.all(ids.map((heron_id) => store.append([event({ heron_id }), event({ heron_id, n: 2 })])));
-      await store.append([logged('of nobody')]);
-      for (const missing of [[], ids.slice(5, 12), ids.slice(0, 3), ids.slice(20), ids]) {
-        for (const id of missing) await db.doc(`end_users/${id}`).delete();
-        for (const size of [1, 4, 24, 100]) expect(await windows(upkeep, size)).toEqual(ids);
+    it('meets whom it should past every page, of events and of states, and goes on from wherever it was', async () => {
+      const ids = Array.from({ length: 300 }, (_, n) => `eus_${String(n).padStart(4, '0')}`);
+      for (let n = 0; n < ids.length; n += 20)
+        await Promise.all(
+          ids.slice(n, n + 20).map((heron_id) => store.append([event({ heron_id }), event({ heron_id, n: 2 })])),
+        );
+      // One whose history is longer than a page, and more of whom the log has no events than a page has.
+      for (let n = 0; n < 600; n += 100)
+        await store.append(Array.from({ length: 100 }, (_, i) => event({ heron_id: 'eus_0150a', n: n + i })));
+      for (const body of ['of nobody', 'nor this']) await store.append([logged(body)]);
+      const bare = Array.from({ length: 520 }, (_, n) => `eus_0200_${String(n).padStart(4, '0')}`);
+      const state = await stored('end_users/eus_0000');
+      const batch = db.batch();
+      for (const heron_id of bare)
+        batch.set(db.doc(`end_users/${heron_id}`), {
+          ...state,
+          heron_id,
+          last_event: { ...state?.last_event, id: id(7) },
+        });
+      for (const missing of ['eus_0003', 'eus_0150', 'eus_0299']) batch.delete(db.doc(`end_users/${missing}`));
+      for (const wrong of ['eus_0000', 'eus_0150a', 'eus_0298'])
+        batch.update(db.doc(`end_users/${wrong}`), { status: null });
+      batch.delete(db.doc('end_users/eus_0200_0519'));
+      await batch.commit();
+
+      const suspects = ['eus_0000', 'eus_0003', 'eus_0150', 'eus_0150a', 'eus_0298', 'eus_0299'];
+      const expected = [...ids, 'eus_0150a', ...bare.slice(0, -1)].sort().map((heron_id) => ({
+        heron_id,
+        outcome: suspects.includes(heron_id) ? 'suspect' : heron_id.length > 9 ? 'without_events' : 'right',
+      }));
+      const stretches: Stretch[] = [];
+      for await (const stretch of upkeep.survey(null)) stretches.push(stretch);
+      expect(stretches.flatMap(({ endUsers }) => endUsers)).toEqual(expected);
+      expect(stretches.reduce((sum, { read }) => sum + read, 0)).toBe(1_202);
+      expect(stretches.at(-1)?.place).toBeNull();
+
+      const met = (some: readonly Stretch[]) => some.flatMap(({ endUsers }) => endUsers);
+      for (const [n, { place }] of stretches.slice(0, -1).entries()) {
+        const behind = stretches.slice(0, n + 1);
+        const { endUsers, counts } = await surveyed(upkeep, place);
+        expect(endUsers).toEqual(expected.slice(met(behind).length));
+        expect(counts.events).toBe(1_202 - behind.reduce((sum, each) => sum + each.counts.events, 0));
       }
+
+      const { tally } = await rebuilt(upkeep);
+      expect(tally).toMatchObject({ different: 6, right: 295, without_events: 519, failed: 0, events: 1_202 });
+      expect((await rebuilt(upkeep)).tally).toMatchObject({ different: 0, right: 301, without_events: 519 });
+    });
+
+    it('has no more than a few large bodies in memory, and no more than a page of a long history', async () => {
+      for (let n = 0; n < 8; n++) await store.append([sized(950_000, { heron_id: 'eus_a', n })]);
+      await db.doc('end_users/eus_a').update({ event_count: 1 });
+      const { prototype } = v1.FirestoreClient;
+      const [get, query] = [prototype.batchGetDocuments, prototype.runQuery];
+      let [now, most, limit] = [0, 0, 0];
+      vi.spyOn(prototype, 'batchGetDocuments').mockImplementation(function (this: typeof prototype, ...args) {
+        const stream = Reflect.apply(get, this, args);
+        if (args[0]?.documents?.some((name) => name.includes('/body/'))) {
+          most = Math.max(most, ++now);
+          stream.once('end', () => now--);
+        }
+        return stream;
+      });
+      vi.spyOn(prototype, 'runQuery').mockImplementation(function (this: typeof prototype, ...args) {
+        limit = Math.max(limit, Number(args[0]?.structuredQuery?.limit?.value ?? Number.POSITIVE_INFINITY));
+        return Reflect.apply(query, this, args);
+      });
+      expect((await rebuilt(upkeep)).tally).toMatchObject({ different: 1, failed: 0 });
+      expect(most).toBeGreaterThan(0);
+      expect(most).toBeLessThanOrEqual(3);
+      expect(limit).toBeLessThanOrEqual(500);
+    });
+
+    describe('of an end user whose events never cease to arrive', () => {
+      const { prototype } = v1.FirestoreClient;
+      const given = Array.from({ length: 250 }, (_, n) => event({ heron_id: 'eus_a', end_user_id: 'x', n }));
+      const late = (n: number) =>
+        event({ heron_id: 'eus_a', status: 'failed', late: n, created: `2026-09-01T00:00:${10 + n}` });
+
+      beforeEach(async () => {
+        for (let n = 0; n < given.length; n += 50) await store.append(given.slice(n, n + 50));
+        await db.doc('end_users/eus_a').update({ status: 'tampered', event_count: 7, 'fold.keys.meta': 'z' });
+      });
+
+      it('is of all of them, whichever it has seen', async () => {
+        let arrived = 0;
+        const { runTransaction } = Firestore.prototype;
+        vi.spyOn(Firestore.prototype, 'runTransaction').mockImplementation(async function (this: Firestore, ...args) {
+          const result = await Reflect.apply(runTransaction, this, args);
+          if (args[1]?.readOnly) await store.append([late(arrived++)]);
+          return result;
+        });
+        expect(await upkeep.recompute('eus_a', true)).toMatchObject({ outcome: 'different' });
+        expect(arrived).toBeGreaterThan(6);
+        const all = [...given, ...Array.from({ length: arrived }, (_, n) => late(n))];
+        expect(await store.endUser('eus_a')).toEqual(foldOf(all));
+        expect(await stored('end_users/eus_a')).not.toHaveProperty('rebuilding');
+        await store.append([late(arrived)]);
+        expect(await store.endUser('eus_a')).toEqual(foldOf([...all, late(arrived)]));
+      });
+
+      it('ends also where each of its transactions is overtaken: then they wait a moment', async () => {
+        const { commit } = prototype;
+        const arriving: Promise<unknown>[] = [];
+        // With optimistic concurrency the second to commit begins anew. The emulator locks, and has no second.
+        vi.spyOn(prototype, 'commit').mockImplementation(async function (this: typeof prototype, ...args) {
+          const [request] = args;
+          const isAppend = request?.writes?.some((write) => write.update?.name?.includes('/events/'));
+          if (request?.transaction && !isAppend && !(await stored('end_users/eus_a'))?.held_at) {
+            arriving.push(persistently(() => store.append([late(arriving.length)])));
+            throw Object.assign(new Error('too much contention'), { code: 10 });
+          }
+          return Reflect.apply(commit, this, args);
+        });
+        const wait = store.append([late(40)]);
+        expect(await upkeep.recompute('eus_a', true)).toMatchObject({ outcome: 'different' });
+        await Promise.all([wait, ...arriving]);
+        expect(arriving.length).toBeGreaterThan(0);
+        const all = [...given, late(40), ...arriving.map((_, n) => late(n))];
+        expect(await store.endUser('eus_a')).toEqual(foldOf(all));
+      });
+
+      it('has an event wait where a rebuild takes its last step, and no longer than a moment', async () => {
+        await db.doc('end_users/eus_a').update({ held_at: FieldValue.serverTimestamp() });
+        const held: Timestamp = (await stored('end_users/eus_a'))?.held_at;
+        expect(await store.append([late(0)])).toEqual(['appended']);
+        const { createTime } = await db.doc(`events/${late(0).event_id}`).get();
+        expect((createTime?.toMillis() ?? 0) - held.toMillis()).toBeGreaterThanOrEqual(3_000);
+        expect(await stored('end_users/eus_a')).not.toHaveProperty('held_at');
+      });
+
+      it('forgets a rebuild that was cut off, an hour later', async () => {
+        const since = async (minutes: number) => {
+          const now = (await db.doc('end_users/eus_a').get()).readTime.toMillis();
+          const rebuilding = { since: Timestamp.fromMillis(now - minutes * 60_000), arrived: null };
+          await db.doc('end_users/eus_a').update({ rebuilding });
+        };
+        await since(59);
+        await store.append([late(0)]);
+        expect((await stored('end_users/eus_a'))?.rebuilding).toMatchObject({ arrived: { event_count: 1 } });
+        await since(61);
+        await store.append([late(1)]);
+        expect(await stored('end_users/eus_a')).not.toHaveProperty('rebuilding');
+        await upkeep.recompute('eus_a', true);
+        expect(await store.endUser('eus_a')).toEqual(foldOf([...given, late(0), late(1)]));
+      });
     });
   });
 

@@ -28,6 +28,11 @@ export function logged(body: string | Uint8Array): HeronEvent {
   return eventOf(Buffer.from(body), RECEIVED);
 }
 
+/** The event as an older program read it, which understood some of it in another way, or not at all. */
+export function misread(given: HeronEvent, as: Partial<HeronEvent>): HeronEvent {
+  return { ...given, ...as };
+}
+
 /** An event that changes an end user's state. */
 export function endUserEvent(fields: Fields & { readonly heron_id: string }): EndUserEvent {
   const made = event(fields);

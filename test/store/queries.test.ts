@@ -14,7 +14,7 @@ const ID = '0'.repeat(64);
 
 /** Each of the code's queries, in every form that it takes: one without an example here does not compile. */
 const EXAMPLES: Readonly<Record<keyof typeof QUERIES, readonly Query[]>> = {
-  behind: [QUERIES.behind(db, null), QUERIES.behind(db, 'eus_a')],
+  behind: [QUERIES.behind(db, null, null), QUERIES.behind(db, 'eus_a', null), QUERIES.behind(db, 'eus_a', 'eus_b')],
   bodies: [QUERIES.bodies(db, 'eus_a')],
   bodiesNaming: [QUERIES.bodiesNaming(db, 'acme-1')],
   changes: [QUERIES.changes(db, 10)],
@@ -22,6 +22,11 @@ const EXAMPLES: Readonly<Record<keyof typeof QUERIES, readonly Query[]>> = {
   history: [QUERIES.history(db, 'eus_a', 10, null), QUERIES.history(db, 'eus_a', 10, { created: NOW, event_id: ID })],
   latestByTopic: [QUERIES.latestByTopic(db, null), QUERIES.latestByTopic(db, 'end_user.processed')],
   latestWithoutTopic: [QUERIES.latestWithoutTopic(db)],
+  log: [
+    QUERIES.log(db, null),
+    QUERIES.log(db, { heron_id: 'eus_a', event: null }),
+    QUERIES.log(db, { heron_id: null, event: { created: NOW, event_id: ID } }),
+  ],
   listed: [
     QUERIES.listed(db, {}),
     QUERIES.listed(db, { status: 'failed' }),
@@ -45,7 +50,6 @@ const EXAMPLES: Readonly<Record<keyof typeof QUERIES, readonly Query[]>> = {
   ],
   nextStatus: [QUERIES.nextStatus(db, ''), QUERIES.nextStatus(db, 'failed')],
   naming: [QUERIES.naming(db, 'acme-1', 10)],
-  nextInLog: [QUERIES.nextInLog(db, '', null), QUERIES.nextInLog(db, 'eus_a', 'eus_b')],
   ofTopic: [QUERIES.ofTopic(db, 'end_user.processed', NOW, NOW), QUERIES.ofTopic(db, null, NOW, NOW)],
   tombstonesNaming: [QUERIES.tombstonesNaming(db, ID)],
   withId: [QUERIES.withId(db, 'acme-1', 10, null), QUERIES.withId(db, 'acme-1', 10, 'eus_a')],

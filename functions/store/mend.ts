@@ -1,0 +1,87 @@
+import { FieldValue, type Firestore, type Transaction } from '@google-cloud/firestore';
+import { foldInto } from './append.ts';
+import { chunksOf, ownerOf } from './bodies.ts';
+import { endUserDocuments, eventDocuments, readingFields, type Stored } from './documents.ts';
+import { isErased } from './erasure.ts';
+import { counts } from './retention.ts';
+import { endUserOf, MAX_INLINE_BYTES } from './store.ts';
+import { hashOf } from './tombstone.ts';
+import { type Mended, type Misread, readingsOf } from './upkeep.ts';
+
+/** In one transaction; each may have a dozen parts of its body that are named anew. */
+export const MENDED_AT_ONCE = 20;
+
+/**
+ * Sets right what the log says of a few events of one end user, or of none, and folds those that it had for another into
+ * the state. What names somebody who is forgotten is erased: today it would be refused.
+ */
+export async function mend(db: Firestore, transaction: Transaction, misread: readonly Misread[]): Promise<Mended> {
+  const heronId = endUserOf(misread.map(({ event }) => event));
+  const found = heronId === null ? undefined : await transaction.get(endUserDocuments(db).doc(heronId));
+  const stored = found?.data();
+  const documents = misread.map(({ event }) => raw(db, event.event_id));
+  const now = await transaction.getAll(...documents, { fieldMask: ['heron_id'] });
+  // Not what was erased, or has expired, since it was read.
+  const there = misread.filter((_, i) => now[i]?.exists);
+  const moved = there.filter((each) => now[misread.indexOf(each)]?.get('heron_id') !== heronId);
+  const refused = stored?.kind === 'forgotten' ? there : heronId === null ? await erasedIn(db, transaction, there) : [];
+
+  for (const { event, bytes } of refused)
+    for (const each of [raw(db, event.event_id), ...partsOf(db, event.event_id, bytes)]) transaction.delete(each);
+  if (stored?.kind === 'forgotten') transaction.set(endUserDocuments(db).doc(heronId ?? ''), withErased(stored, there));
+
+  const kept = there.filter((each) => !refused.includes(each));
+  const counted = new Map(kept.map(({ event, ...times }) => [event, counts(event, times)]));
+  if (found !== undefined && kept.length > 0)
+    await foldInto(
+      db,
+      transaction,
+      found,
+      moved.map(({ event }) => event),
+      (event) => counted.get(event) ?? false,
+    );
+  for (const { event, bytes } of kept) {
+    transaction.update(raw(db, event.event_id), readingFields(readingsOf(event)));
+    const { heron_id, end_user_id = FieldValue.delete() } = ownerOf(event);
+    for (const part of partsOf(db, event.event_id, bytes)) transaction.update(part, { heron_id, end_user_id });
+  }
+  return {
+    mended: there.length,
+    moved: moved.filter((each) => kept.includes(each)).length,
+    erased: refused.length,
+  };
+}
+
+async function erasedIn(
+  db: Firestore,
+  transaction: Transaction,
+  misread: readonly Misread[],
+): Promise<readonly Misread[]> {
+  const erased = new Set<string>();
+  for (const id of new Set(misread.flatMap(({ event }) => event.end_user_id ?? [])))
+    if (await isErased(db, transaction, id)) erased.add(id);
+  return misread.filter(({ event }) => event.end_user_id !== null && erased.has(event.end_user_id));
+}
+
+/** The ids that they named are refused from now on, and what names only them is still to be erased. */
+function withErased({ tombstone, ...stored }: Stored & { kind: 'forgotten' }, erased: readonly Misread[]): Stored {
+  const ids = [...new Set(erased.flatMap(({ event }) => event.end_user_id ?? []))];
+  const fresh = ids.filter((id) => !tombstone.end_user_ids.includes(hashOf(id)));
+  return {
+    ...stored,
+    tombstone: {
+      ...tombstone,
+      events: tombstone.events + erased.length,
+      end_user_ids: [...tombstone.end_user_ids, ...fresh.map(hashOf)],
+      unfinished: [...tombstone.unfinished, ...fresh],
+    },
+  };
+}
+
+function raw(db: Firestore, eventId: string) {
+  return eventDocuments(db).doc(eventId).withConverter(null);
+}
+
+function partsOf(db: Firestore, eventId: string, bytes: number) {
+  return bytes > MAX_INLINE_BYTES ? chunksOf(db, eventId, bytes) : [];
+}
