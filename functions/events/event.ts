@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { type Instant, microsecondsBetween } from '../heron/instant.ts';
 import { parseWebhook, type Webhook } from '../heron/webhook.ts';
 
@@ -24,7 +24,7 @@ export function eventOf(body: Uint8Array, received_at: Instant): HeronEvent {
 }
 
 export function eventId(body: Uint8Array): string {
-  return createHash('sha256').update(body).digest('hex');
+  return hash('sha256', body, 'hex');
 }
 
 /** Whether a text has the form of an event's id, and so is safe as a document's name. */

@@ -15,10 +15,12 @@ export function parseInstant(text: unknown): Instant | null {
   const [, year, month, day, hour, minute, second, fraction = '', sign, offsetHours = '0', offsetMinutes = '0'] = match;
   const civil = `${year}-${month}-${day}T${hour}:${minute}:${second}`;
   const local = Date.parse(`${civil}Z`);
+  if (Number.isNaN(local)) return null;
+  const readBack = new Date(local).toISOString();
   // Date.parse turns 30 February into 2 March: only what reads back the same is a date.
-  if (Number.isNaN(local) || !new Date(local).toISOString().startsWith(civil)) return null;
+  if (!readBack.startsWith(civil)) return null;
   const offset = (sign === '-' ? -1 : 1) * (Number(offsetHours) * 60 + Number(offsetMinutes)) * 60_000;
-  const utc = new Date(local - offset).toISOString();
+  const utc = offset === 0 ? readBack : new Date(local - offset).toISOString();
   // Outside 0001 to 9999, toISOString writes six-digit years.
   if (!/^\d{4}-/.test(utc) || utc.startsWith('0000')) return null;
   return `${utc.slice(0, 19)}.${fraction.slice(0, 6).padEnd(6, '0')}Z` as Instant;

@@ -476,6 +476,37 @@ describe('never throws', () => {
     );
   });
 
+  test('and any JSON says the same however long the spaces behind it are, which decide how it is read', () => {
+    const spaces = ' '.repeat(8 * 32 * 1024);
+    const raw = fc.constantFrom(
+      '1.10',
+      '-0',
+      '1e400',
+      '"\\ud800"',
+      '"\\u0065us_a"',
+      '"12"',
+      '[1]',
+      '{"a":[]}',
+      '{"__proto__":1}',
+    );
+    const webhook = fc.record({ topic: raw, created: raw, end_user_id: raw, status: raw, heron_id: raw, meta: raw });
+    fc.assert(
+      fc.property(
+        fc.oneof(
+          value.map((json) => JSON.stringify(json) ?? ''),
+          webhook.map(
+            ({ topic, created, meta, ...data }) =>
+              `{"topic":${topic},"created":${created},"meta":${meta},"data":{${Object.entries(data).map(([key, text]) => `"${key}": ${text}`)}}}`,
+          ),
+        ),
+        (text) => {
+          expect(parseWebhook(bytes(text))).toEqual(parseWebhook(bytes(`${text}${spaces}`)));
+        },
+      ),
+      { numRuns: 500 },
+    );
+  });
+
   test('any JSON with the keys that are looked for says what a strict reader finds', () => {
     const keyed = fc.record(
       {
