@@ -140,6 +140,17 @@ export function retentionDays(env: Env): number | null {
   return text === null ? null : Number(text);
 }
 
+/** Which share of the lines about events that went well is logged, over 0 and up to 1. @throws ConfigError */
+export function logSampling(env: Env): number {
+  const text = env.LOG_SAMPLING || '1';
+  const share = /^\d*\.?\d+$/.test(text) ? Number(text) : Number.NaN;
+  if (!(share > 0 && share <= 1))
+    throw new ConfigError(
+      `LOG_SAMPLING is no share of log lines: ${JSON.stringify(text)}. Use a number over 0 and up to 1, such as 0.1, or unset it to log all.`,
+    );
+  return share;
+}
+
 /** @throws ConfigError */
 export function projectId(env: Env): string {
   const id = env.GOOGLE_CLOUD_PROJECT;

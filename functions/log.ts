@@ -20,6 +20,8 @@ export type LogFields = {
   readonly reason?: string;
   /** Which of the shared secrets made the signature: 1 for the first. */
   readonly secret?: number;
+  /** Where lines were left out: which share of its kind was kept, so that this one stands for 1 / share. */
+  readonly sampling?: number;
   /** `projects/P/traces/T`, see {@link traceOf}. */
   readonly trace?: string | undefined;
 };
@@ -41,6 +43,22 @@ export function cloudLog(name: string, write: (line: string) => void = (line) =>
       ...(trace === undefined ? {} : { 'logging.googleapis.com/trace': trace }),
     };
     write(`${JSON.stringify(entry)}\n`);
+  };
+}
+
+/**
+ * The same log with a share of the good news: of lines about an event that are INFO, those of events whose id falls
+ * within it, so that all functions keep the lines of the same events. All else is logged, and so is what strangers
+ * cause, which is about no event.
+ * @param share over 0, and 1 for all.
+ */
+export function sampled(log: Log, share: number): Log {
+  if (share === 1) return log;
+  return (severity, message, fields = {}) => {
+    const { event_id } = fields;
+    if (severity !== 'INFO' || event_id === undefined) log(severity, message, fields);
+    else if (Number.parseInt(event_id.slice(0, 8), 16) < share * 2 ** 32)
+      log(severity, message, { ...fields, sampling: share });
   };
 }
 

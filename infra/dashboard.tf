@@ -1,16 +1,18 @@
 # The path from left to right, top to bottom.
 locals {
+  published_outcomes = ",outcome=~\"published|unrouted\""
+
   charts = [
-    { title = "ingest: requests by outcome", unit = "1/s", query = "sum by (outcome) (rate(${format(local.promql.ingest, "")}[5m]))" },
+    { title = "ingest: requests by outcome", unit = "1/s", query = "sum by (outcome) (${format(local.logged_rate.ingest, "", "")})" },
     { title = "ingest: requests by answer, as Google counts them", unit = "1/s", query = "sum by (response_code) (rate(${format(local.promql.request, "ingest", "")}[5m]))" },
-    { title = "ingest: milliseconds, 99 of 100", unit = "ms", query = "histogram_quantile(0.99, sum by (le) (rate(${local.promql.ingest_time}[5m])))" },
-    { title = "Events by topic", unit = "1/s", query = "sum by (topic) (rate(${format(local.promql.ingest, ",outcome=~\"published|unrouted\"")}[5m]))" },
+    { title = "ingest: milliseconds, 99 of 100", unit = "ms", query = "histogram_quantile(0.99, sum by (le) (rate(${format(local.promql.latency, "ingest")}[5m])))" },
+    { title = "Events by topic", unit = "1/s", query = "sum by (topic) (${format(local.logged_rate.ingest, local.published_outcomes, local.published_outcomes)})" },
     { title = "Oldest waiting event by subscription", unit = "s", query = "topk(10, max by (subscription_id) (${format(local.promql.subscription, "oldest_unacked_message_age", "${var.prefix}(${join("|", keys(local.subscribers))}|replay)[.].+")}))" },
     { title = "Dead letters", unit = "1", query = "max by (subscription_id) (${format(local.promql.subscription, "num_undelivered_messages", "${var.prefix}dead-letter[.].+")})" },
-    { title = "projector: events by outcome", unit = "1/s", query = "sum by (outcome) (rate(${format(local.promql.projector, "")}[5m]))" },
-    { title = "projector: milliseconds, 99 of 100", unit = "ms", query = "histogram_quantile(0.99, sum by (le) (rate(${local.promql.project_time}[5m])))" },
+    { title = "projector: events by outcome", unit = "1/s", query = "sum by (outcome) (${format(local.logged_rate.projector, "", "")})" },
+    { title = "projector: milliseconds, 99 of 100", unit = "ms", query = "histogram_quantile(0.99, sum by (le) (rate(${format(local.promql.latency, "projector")}[5m])))" },
     { title = "query: requests by answer", unit = "1/s", query = "sum by (response_code) (rate(${format(local.promql.request, "query", "")}[5m]))" },
-    { title = "query: milliseconds, 99 of 100", unit = "ms", query = "histogram_quantile(0.99, sum by (le) (rate(${local.promql.query_latency}[5m])))" },
+    { title = "query: milliseconds, 99 of 100", unit = "ms", query = "histogram_quantile(0.99, sum by (le) (rate(${format(local.promql.latency, "query")}[5m])))" },
     { title = "Instances", unit = "1", query = "sum by (service_name, state) (${local.promql.instances})" },
   ]
 }
@@ -32,5 +34,5 @@ resource "google_monitoring_dashboard" "path" {
     }
   })
 
-  depends_on = [google_logging_metric.milliseconds, google_logging_metric.outcome]
+  depends_on = [google_logging_metric.outcome]
 }

@@ -30,6 +30,7 @@ resource "google_cloudfunctions2_function" "ingest" {
 
     environment_variables = merge(local.runtime_environment.ingest, local.environment, {
       HERON_SHARED_SECRET_FILE = "/secrets/heron-shared-secret"
+      LOG_SAMPLING             = tostring(var.log_sampling)
       TOPIC_PREFIX             = var.prefix
     })
 

@@ -9,15 +9,20 @@ locals {
 
   # The same metrics as PromQL calls them.
   promql = {
-    ingest        = "logging_googleapis_com:user_${local.metric_prefix}ingest{monitored_resource=\"cloud_run_revision\"%s}"
-    ingest_time   = "logging_googleapis_com:user_${local.metric_prefix}ingest_milliseconds_bucket{monitored_resource=\"cloud_run_revision\"}"
-    projector     = "logging_googleapis_com:user_${local.metric_prefix}projector{monitored_resource=\"cloud_run_revision\"%s}"
-    project_time  = "logging_googleapis_com:user_${local.metric_prefix}projector_milliseconds_bucket{monitored_resource=\"cloud_run_revision\"}"
-    request       = "run_googleapis_com:request_count{monitored_resource=\"cloud_run_revision\",service_name=\"${var.prefix}%s\"%s}"
-    subscription  = "pubsub_googleapis_com:subscription_%s{monitored_resource=\"pubsub_subscription\",subscription_id=~\"%s\"}"
-    instances     = "run_googleapis_com:container_instance_count{monitored_resource=\"cloud_run_revision\",service_name=~\"${var.prefix}(ingest|projector|query)\"}"
-    query_latency = "run_googleapis_com:request_latencies_bucket{monitored_resource=\"cloud_run_revision\",service_name=\"${var.prefix}query\"}"
+    ingest       = "logging_googleapis_com:user_${local.metric_prefix}ingest{monitored_resource=\"cloud_run_revision\"%s}"
+    projector    = "logging_googleapis_com:user_${local.metric_prefix}projector{monitored_resource=\"cloud_run_revision\"%s}"
+    request      = "run_googleapis_com:request_count{monitored_resource=\"cloud_run_revision\",service_name=\"${var.prefix}%s\"%s}"
+    latency      = "run_googleapis_com:request_latencies_bucket{monitored_resource=\"cloud_run_revision\",service_name=\"${var.prefix}%s\",response_code_class=\"2xx\"}"
+    subscription = "pubsub_googleapis_com:subscription_%s{monitored_resource=\"pubsub_subscription\",subscription_id=~\"%s\"}"
+    instances    = "run_googleapis_com:container_instance_count{monitored_resource=\"cloud_run_revision\",service_name=~\"${var.prefix}(ingest|projector|query)\"}"
   }
+
+  # Requests a second: a line that was kept of many (log_sampling) counts for all of them. An alarm never needs this, as
+  # what it counts is always logged.
+  logged_rate = { for name in keys(local.logged) : name => join(" or ", [
+    "rate(${format(local.promql[name], ",sampling=\"\"%s")}[5m])",
+    "rate(${format(local.promql[name], ",sampling!=\"\"%s")}[5m]) / ${var.log_sampling}",
+  ]) }
 
   metric_prefix = "${replace(var.prefix, "-", "_")}heron_"
 }
@@ -30,8 +35,9 @@ resource "google_logging_metric" "outcome" {
   filter      = each.value
 
   label_extractors = {
-    outcome = "EXTRACT(jsonPayload.outcome)"
-    topic   = "EXTRACT(jsonPayload.topic)"
+    outcome  = "EXTRACT(jsonPayload.outcome)"
+    sampling = "EXTRACT(jsonPayload.sampling)"
+    topic    = "EXTRACT(jsonPayload.topic)"
   }
 
   metric_descriptor {
@@ -43,32 +49,11 @@ resource "google_logging_metric" "outcome" {
     }
 
     labels {
-      key = "topic"
+      key = "sampling"
     }
-  }
 
-  depends_on = [google_project_service.api]
-}
-
-resource "google_logging_metric" "milliseconds" {
-  for_each = local.logged
-
-  name            = "${local.metric_prefix}${each.key}_milliseconds"
-  description     = "How long ${each.key} took"
-  filter          = "${each.value} AND jsonPayload.milliseconds>=0"
-  value_extractor = "EXTRACT(jsonPayload.milliseconds)"
-
-  metric_descriptor {
-    metric_kind = "DELTA"
-    value_type  = "DISTRIBUTION"
-    unit        = "ms"
-  }
-
-  bucket_options {
-    exponential_buckets {
-      growth_factor      = 1.4142135623730951
-      num_finite_buckets = 40
-      scale              = 1
+    labels {
+      key = "topic"
     }
   }
 

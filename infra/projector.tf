@@ -30,6 +30,7 @@ resource "google_cloudfunctions2_function" "projector" {
 
     environment_variables = merge(local.runtime_environment.projector, local.environment, {
       FIRESTORE_DATABASE = local.database_served
+      LOG_SAMPLING       = tostring(var.log_sampling)
       TOPIC_PREFIX       = var.prefix
     }, var.event_retention_days == null ? {} : { EVENT_RETENTION_DAYS = tostring(var.event_retention_days) })
   }

@@ -124,6 +124,17 @@ variable "labels" {
   default     = {}
 }
 
+variable "log_sampling" {
+  description = "Which share of the lines about webhooks that went well ingest and projector log: 0.1 keeps those of one webhook in ten, the same in both. All else is logged, whatever this says. See GROWTH.md."
+  type        = number
+  default     = 1
+
+  validation {
+    condition     = var.log_sampling >= 0.0001 && var.log_sampling <= 1
+    error_message = "log_sampling: write a share from 0.0001 to 1, such as 0.1; 1 logs every webhook."
+  }
+}
+
 variable "notification_channels" {
   description = "Existing notification channels that alerts go to: projects/PROJECT/notificationChannels/ID."
   type        = set(string)

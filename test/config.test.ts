@@ -6,6 +6,7 @@ import {
   busConfig,
   ConfigError,
   heronApiConfig,
+  logSampling,
   parseSecrets,
   retentionDays,
   secretSource,
@@ -168,6 +169,25 @@ test.each(['0', '-1', '1.5', '1e3', '007', ' 30', '30d', '100000', 'for ever', '
   'EVENT_RETENTION_DAYS may not be %j',
   (text) => {
     refusal(() => retentionDays({ EVENT_RETENTION_DAYS: text }), 'EVENT_RETENTION_DAYS');
+  },
+);
+
+test.each([
+  [undefined, 1],
+  ['', 1],
+  ['1', 1],
+  ['1.0', 1],
+  ['0.1', 0.1],
+  ['.25', 0.25],
+  ['0.0001', 0.0001],
+])('LOG_SAMPLING=%s logs a share of %d', (text, share) => {
+  expect(logSampling({ LOG_SAMPLING: text })).toBe(share);
+});
+
+test.each(['0', '0.0', '1.1', '-0.1', '10%', '1e-3', '0x1', 'NaN', ' ', '0,1'])(
+  'LOG_SAMPLING=%s is refused',
+  (text) => {
+    refusal(() => logSampling({ LOG_SAMPLING: text }), 'LOG_SAMPLING');
   },
 );
 

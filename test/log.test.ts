@@ -1,5 +1,14 @@
-import { expect, test } from 'vitest';
-import { cloudLog, describe, traceOf, traceparentOf } from '../functions/log.ts';
+import { expect, describe as group, test } from 'vitest';
+import { eventId } from '../functions/events/event.ts';
+import {
+  cloudLog,
+  describe,
+  type LogFields,
+  type Severity,
+  sampled,
+  traceOf,
+  traceparentOf,
+} from '../functions/log.ts';
 
 const ID = '105445aa7843bc8bf206b12000100000';
 
@@ -76,4 +85,50 @@ test('an error is described without its text, also where that looks like a stack
     }
   }).toThrow(SyntaxError);
   expect(describe(refused)).not.toContain('sec_');
+});
+
+group('a log of a share of the good news', () => {
+  const IDS = Array.from({ length: 10_000 }, (_, n) => eventId(Buffer.from(String(n))));
+
+  /** The events whose lines are kept. */
+  function kept(share: number, severity: Severity, fields: LogFields = {}): Set<string | undefined> {
+    const ids = new Set<string | undefined>();
+    const log = sampled((_, __, { event_id } = {}) => ids.add(event_id), share);
+    for (const event_id of IDS) log(severity, 'told', { event_id, ...fields });
+    return ids;
+  }
+
+  test('keeps the lines of the same events in each function, about as many as it is told to', () => {
+    const published = kept(0.1, 'INFO', { outcome: 'published' });
+    expect(kept(0.1, 'INFO', { outcome: 'recorded', topic: null, heron_id: null })).toEqual(published);
+    expect(published.size).toBeGreaterThan(900);
+    expect(published.size).toBeLessThan(1_100);
+    expect(published.isSubsetOf(kept(0.5, 'INFO'))).toBe(true);
+    expect(kept(1, 'INFO').size).toBe(IDS.length);
+  });
+
+  test.each<Severity>(['NOTICE', 'WARNING', 'ERROR', 'CRITICAL'])('leaves out nothing that is a %s', (severity) => {
+    expect(kept(0.0001, severity).size).toBe(IDS.length);
+  });
+
+  test('leaves out nothing that is about no event', () => {
+    const lines: (LogFields | undefined)[] = [];
+    const log = sampled((_, __, fields) => lines.push(fields), 0.0001);
+    for (let n = 0; n < 100; n++) log('INFO', 'refused', { outcome: 'unsigned' });
+    log('INFO', 'started');
+    expect(lines).toHaveLength(101);
+    expect(lines[0]).toEqual({ outcome: 'unsigned' });
+  });
+
+  test('says of each line that stands for others, and of no other, for what share it stands', () => {
+    const lines: (LogFields | undefined)[] = [];
+    const log = sampled((_, __, fields) => lines.push(fields), 0.5);
+    log('INFO', 'published', { event_id: '0'.repeat(64), outcome: 'published' });
+    log('WARNING', 'unrouted', { event_id: '0'.repeat(64), outcome: 'unrouted' });
+    log('INFO', 'published', { event_id: '8'.repeat(64), outcome: 'published' });
+    expect(lines).toEqual([
+      { event_id: '0'.repeat(64), outcome: 'published', sampling: 0.5 },
+      { event_id: '0'.repeat(64), outcome: 'unrouted' },
+    ]);
+  });
 });

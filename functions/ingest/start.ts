@@ -1,7 +1,7 @@
 import { GooglePublisher } from '../bus/google.ts';
 import { clock, stopwatch } from '../clock.ts';
-import { busConfig, secretSource } from '../config.ts';
-import type { Log } from '../log.ts';
+import { busConfig, logSampling, secretSource } from '../config.ts';
+import { type Log, sampled } from '../log.ts';
 import { ingest } from './ingest.ts';
 import { Secrets } from './secrets.ts';
 
@@ -9,10 +9,11 @@ import { Secrets } from './secrets.ts';
 export function start(env: NodeJS.ProcessEnv, log: Log) {
   const source = secretSource(env);
   const config = busConfig(env);
+  const told = sampled(log, logSampling(env));
   const publisher = new GooglePublisher(config);
   const secrets = new Secrets(source, log, stopwatch);
   return {
-    handler: ingest({ publisher, secrets, log, clock, stopwatch, projectId: config.projectId }),
+    handler: ingest({ publisher, secrets, log: told, clock, stopwatch, projectId: config.projectId }),
     close: () => publisher.close(),
   };
 }

@@ -1,9 +1,9 @@
 import { MemoryBus } from '../bus/memory.ts';
 import { clock, stopwatch } from '../clock.ts';
-import { projectId, secretSource } from '../config.ts';
+import { logSampling, projectId, secretSource } from '../config.ts';
 import { ingest } from '../ingest/ingest.ts';
 import { Secrets } from '../ingest/secrets.ts';
-import { cloudLog } from '../log.ts';
+import { cloudLog, sampled } from '../log.ts';
 import { PROJECTOR, projector } from '../projector/projector.ts';
 import { query } from '../query/query.ts';
 import { MemoryStore } from '../store/memory.ts';
@@ -13,7 +13,12 @@ import { type Running, type RunOptions, topologies } from './running.ts';
 /** All functions in this process, each on a server of its own, over the in-memory twins. */
 export async function runInMemory({ env, webhookPort, queryPort, subscribers, onLog }: RunOptions): Promise<Running> {
   const project = projectId(env);
-  const log = (name: string) => cloudLog(name, (line) => onLog(line.trimEnd()));
+  const share = logSampling(env);
+  const log = (name: string) =>
+    sampled(
+      cloudLog(name, (line) => onLog(line.trimEnd())),
+      share,
+    );
   const publisher = new MemoryBus();
   const store = new MemoryStore(clock);
   const secrets = new Secrets(secretSource(env), log('ingest'), stopwatch);

@@ -1,6 +1,6 @@
 import { clock, stopwatch } from '../clock.ts';
-import { busConfig, retentionDays, storeConfig } from '../config.ts';
-import type { Log } from '../log.ts';
+import { busConfig, logSampling, retentionDays, storeConfig } from '../config.ts';
+import { type Log, sampled } from '../log.ts';
 import { FirestoreStore } from '../store/firestore.ts';
 import { lazyPublisher } from './lazy-publisher.ts';
 import { projector } from './projector.ts';
@@ -8,13 +8,14 @@ import { projector } from './projector.ts';
 /** The projector as it runs in production. @throws ConfigError */
 export function start(env: NodeJS.ProcessEnv, log: Log) {
   const config = busConfig(env);
+  const told = sampled(log, logSampling(env));
   const store = new FirestoreStore(storeConfig(env), clock, { retentionDays: retentionDays(env) });
   const publisher = lazyPublisher(async () => {
     const { GooglePublisher } = await import('../bus/google.ts');
     return new GooglePublisher(config);
   });
   return {
-    handler: projector({ publisher, store, log, stopwatch, projectId: config.projectId }),
+    handler: projector({ publisher, store, log: told, stopwatch, projectId: config.projectId }),
     close: async () => {
       await Promise.all([publisher.close(), store.close()]);
     },

@@ -77,6 +77,39 @@ run "alerts" {
   }
 }
 
+run "sampled_logs_fool_nobody" {
+  command = plan
+
+  variables {
+    log_sampling = 0.05
+  }
+
+  assert {
+    condition     = google_cloudfunctions2_function.ingest.service_config[0].environment_variables.LOG_SAMPLING == "0.05" && google_cloudfunctions2_function.projector.service_config[0].environment_variables.LOG_SAMPLING == "0.05"
+    error_message = "ingest and projector keep the lines of the same webhooks"
+  }
+
+  assert {
+    condition = alltrue(flatten([for alert in google_monitoring_alert_policy.path : [
+      for outcomes in regexall("heron_(?:ingest|projector)[{][^}]*[}]", alert.conditions[0].condition_prometheus_query_language[0].query) :
+      length(regexall("outcome=", outcomes)) == 1 && length(regexall("published|recorded|duplicate|forgotten", outcomes)) == 0
+    ]]))
+    error_message = "no alarm counts lines that may be left out"
+  }
+
+  assert {
+    condition = alltrue([for widget in jsondecode(google_monitoring_dashboard.path.dashboard_json).gridLayout.widgets :
+      length(regexall("logging_googleapis_com", widget.xyChart.dataSets[0].timeSeriesQuery.prometheusQuery)) == 0 ||
+    length(regexall("or rate[(][^)]*,sampling!=\"\"[^)]*[)] / 0.05[)]", widget.xyChart.dataSets[0].timeSeriesQuery.prometheusQuery)) == 1])
+    error_message = "on the dashboard a line that was kept of twenty counts for twenty"
+  }
+
+  assert {
+    condition     = alltrue([for metric in google_logging_metric.outcome : metric.label_extractors.sampling == "EXTRACT(jsonPayload.sampling)"])
+    error_message = "a metric tells lines that stand for others from all others"
+  }
+}
+
 run "silence_is_an_option" {
   command = plan
 
