@@ -24,6 +24,7 @@ describe.concurrent('ingest does not start', () => {
     ['HERON_SHARED_SECRET', { HERON_SHARED_SECRET: undefined }],
     ['HERON_SHARED_SECRET_FILE', { HERON_SHARED_SECRET: undefined, HERON_SHARED_SECRET_FILE: `/nowhere/${SECRET}` }],
     ['GOOGLE_CLOUD_PROJECT', { GOOGLE_CLOUD_PROJECT: undefined }],
+    ['LOG_SAMPLING', { LOG_SAMPLING: '2' }],
   ])('without a good %s (%j), and says so in one line', async ([variable, env], { onTestFinished }) => {
     const started = await FunctionProcess.spawn('ingest', { ...ENV, ...env }, onTestFinished);
     expect(await started.exited).toBe(1);
