@@ -3,6 +3,7 @@ import type { Message } from '../events/message.ts';
 import { CODE } from '../grpc.ts';
 import type { Instant } from '../heron/instant.ts';
 import { fitsPubSub, type Publisher, type Pulled, Refused, type Subscriber } from './bus.ts';
+import { isAcknowledged, pushUnwrapped, pushWrapped } from './push.ts';
 import { DELIVERY, type PushPlan, type SubscriptionPlan, type Topology } from './topology.ts';
 
 export type MemoryBusOptions = {
@@ -28,7 +29,6 @@ type Subscription = {
   readonly backingOff: Set<NodeJS.Timeout>;
 };
 
-const ACCEPTED = new Set([102, 200, 201, 202, 204]);
 const MAX_PUSHING = 100;
 
 /**
@@ -46,7 +46,7 @@ export class MemoryBus implements Publisher, Subscriber {
   #ids = 0;
 
   constructor(options: MemoryBusOptions = {}) {
-    this.#push = options.push ?? pushOverHttp;
+    this.#push = options.push ?? pushWrapped;
     this.#delivery = options.delivery ?? DELIVERY;
     this.#duplicates = options.duplicates ?? 0.05;
     this.#random = options.random ?? Math.random;
@@ -178,9 +178,9 @@ export class MemoryBus implements Publisher, Subscriber {
     const signal = AbortSignal.any([deadline, this.#closing.signal]);
     try {
       const pushing = unwrapped
-        ? post(endpoint, message.data, unwrappedHeaders(entry, subscription), signal)
+        ? pushUnwrapped(endpoint, entry, subscription, signal)
         : this.#push(endpoint, body, signal);
-      return ACCEPTED.has(await pushing);
+      return isAcknowledged(await pushing);
     } catch {
       return false;
     }
@@ -217,30 +217,4 @@ function flawOf(message: Message): string | null {
     if (!key.isWellFormed() || !value.isWellFormed()) return 'An attribute is not well-formed Unicode.';
   }
   return null;
-}
-
-async function pushOverHttp(endpoint: string, body: string, signal: AbortSignal): Promise<number> {
-  return post(endpoint, body, { 'Content-Type': 'application/json' }, signal);
-}
-
-/** Source: https://cloud.google.com/pubsub/docs/payload-unwrapping#http_headers */
-function unwrappedHeaders({ message, messageId, publishTime }: Entry, subscription: string) {
-  return {
-    ...message.attributes,
-    'x-goog-pubsub-message-id': messageId,
-    'x-goog-pubsub-publish-time': publishTime,
-    'x-goog-pubsub-subscription-name': subscription,
-  };
-}
-
-async function post(
-  endpoint: string,
-  body: string | Uint8Array,
-  headers: Readonly<Record<string, string>>,
-  signal: AbortSignal,
-): Promise<number> {
-  const content = typeof body === 'string' ? body : Buffer.from(body);
-  const response = await fetch(endpoint, { method: 'POST', body: content, headers, signal });
-  await response.arrayBuffer();
-  return response.status;
 }

@@ -149,6 +149,22 @@ onProject(program, 'tail', 'print events as they flow, until Ctrl-C')
   .option('--end-user <id>', 'only of this one: a heron_id or your own id')
   .action(async (options) => finish((await import('./tail.ts')).tail(options, process.env)));
 
+onProject(program, 'listen', 'forward events of a project to a service on this machine, until Ctrl-C')
+  .requiredOption('--to <url>', 'where the service is', httpUrl)
+  .requiredOption('--name <name>', 'whose subscriptions they are: yours')
+  .option('--topic <pattern...>', 'only of these topics, such as end_user.*')
+  .addHelpText(
+    'after',
+    `
+By subscriptions of your own, listen_NAME.TOPIC: they take events from the first start on, and nobody else's go away.
+What comes while this is closed waits, for 7 days; 8 days after it was last open they are deleted by themselves.
+Each event is pushed as in production, unwrapped: the body, and ce-* headers. A 2xx acknowledges it; what is refused or
+not answered within 60 s comes again, without end, as there are no dead letters. While nothing listens there, all waits.
+
+  heron listen --project my-project --to http://localhost:3000/ --topic 'end_user.*' --name jane`,
+  )
+  .action(async (options) => finish((await import('./listen.ts')).listen(options, process.env)));
+
 onProject(program, 'replay', 'send events of the log again, to one subscriber alone and marked as a replay')
   .requiredOption('--to <name>', 'the subscriber')
   .option('--topic <pattern...>', 'only of these topics, such as end_user.*; else those that it subscribes to')
@@ -159,6 +175,26 @@ onProject(program, 'replay', 'send events of the log again, to one subscriber al
   .option('--dry-run', 'send nothing: count them', false)
   .option('--restart', 'from the beginning, also where one was cut off', false)
   .action(async (options) => finish((await import('./replay.ts')).replay(options, process.env)));
+
+onProject(program, 'schema', "learn what a topic's webhooks look like from the log: their shape, and no value")
+  .argument('<topic>', 'such as pdf.processed')
+  .option('--types', 'print TypeScript; else JSON Schema', false)
+  .option(
+    '--check <file>',
+    'hold the events against this JSON Schema instead (- is standard input); exits 1 where one does not fit',
+  )
+  .option('--since <time>', 'only what was recorded from then on (RFC 3339)', instant)
+  .option('--limit <n>', 'only the newest', positive)
+  .addHelpText(
+    'after',
+    `
+Goes through all events of the topic, one read each, newest first. Objects of the schema take no member that was not
+seen. Keys that may be values (ids, dates, people's names) are not told: the schema has additionalProperties there.
+
+  heron schema pdf.processed > pdf.processed.json
+  heron schema pdf.processed --check pdf.processed.json --since 2026-08-01T00:00:00Z`,
+  )
+  .action(async (topic: string, options) => finish((await import('./schema.ts')).schema(topic, options, process.env)));
 
 command(program, 'completions', 'a script that completes commands and options: heron completions bash > …')
   .argument('<shell>', 'bash, zsh or fish')
