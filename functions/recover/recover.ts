@@ -43,6 +43,11 @@ export type Recovered = Readonly<Record<Outcome, number>> & {
 const OVERLAP_MS = 3_600_000;
 /** A retry that was due so long ago and did not come is not coming. */
 const OVERDUE_MS = 600_000;
+/**
+ * Heron tries again 1, 5 and 15 minutes later. Whether it lists each try by itself, and then what it says of the
+ * earlier ones, is not documented: so long none of them says that no other will come.
+ */
+const RETRYING_MS = 21 * 60_000 + OVERDUE_MS;
 /** So many failures one after another are an outage: the rest would fare no better. */
 const OUTAGE = 5;
 const NONE: Readonly<Record<Outcome, number>> = {
@@ -97,7 +102,7 @@ export async function recover(dependencies: RecoverDependencies, options: Recove
     for (const attempt of due) {
       if (signal?.aborted || failuresInARow >= OUTAGE) break reading;
       if (settled.has(attempt.heron_id)) count('settled', attempt);
-      else if (isScheduled(attempt, began)) count('retrying', attempt);
+      else if (mayComeAgain(attempt, began)) count('retrying', attempt);
       else {
         try {
           count(await recoverOne(dependencies, attempt, accepted, dryRun), attempt);
@@ -166,8 +171,11 @@ async function recoverOne(
   return outcome;
 }
 
-function isScheduled({ next_retry_at }: Attempt, now: Instant): boolean {
-  return next_retry_at !== null && next_retry_at > (before(now, OVERDUE_MS) ?? now);
+/** Brought in now, it might come by Heron once more, in other bytes and so as another event. */
+function mayComeAgain({ attempted_at, next_retry_at }: Attempt, now: Instant): boolean {
+  const isAfter = (time: Instant | null, milliseconds: number) =>
+    time !== null && time > (before(now, milliseconds) ?? now);
+  return isAfter(next_retry_at, OVERDUE_MS) || isAfter(attempted_at, RETRYING_MS);
 }
 
 function before(instant: Instant | null, milliseconds: number): Instant | null {

@@ -99,12 +99,22 @@ describe('recovery', () => {
   });
 
   it('leaves to Heron what Heron will try again, and looks at it in the next run', async () => {
-    heron.attempts = [attempt(1, { created: at(5), next_retry_at: at(-10) })];
+    heron.attempts = [attempt(1, { created: at(35), next_retry_at: at(-10) })];
     expect(await run()).toMatchObject({ retrying: 1, recovered: 0 });
     expect(heron.calls).toEqual(['GET /api/webhooks/deliveries']);
-    expect(await ledger.mark()).toBe(at(5));
-    heron.attempts = [attempt(1, { created: at(5) })];
+    expect(await ledger.mark()).toBe(at(35));
+    heron.attempts = [attempt(1, { created: at(35) })];
     expect(await run()).toMatchObject({ retrying: 0, recovered: 1 });
+  });
+
+  it('leaves what is younger than Heron’s retries take, whatever it says: another attempt may be on its way', async () => {
+    heron.attempts = [
+      attempt(1, { created: at(30.9) }),
+      attempt(2, { created: at(30.9), next_retry_at: at(30) }),
+      attempt(3, { created: at(31.1) }),
+    ];
+    expect(await run()).toMatchObject({ retrying: 2, recovered: 1 });
+    expect(accepted.map(({ heron_id }) => heron_id)).toEqual(['eus_3']);
   });
 
   it('does not wait for ever for a retry that was due and did not come', async () => {
@@ -155,7 +165,7 @@ describe('recovery', () => {
   it('reads each page, while attempts move from one to the next', async () => {
     heron.attempts = Array.from({ length: 130 }, (_, n) => attempt(n));
     heron.beforePage = (page) => {
-      if (page > 0 && page < 3) heron.attempts.unshift(attempt(1_000 + page, { created: at(0) }));
+      if (page > 0 && page < 3) heron.attempts.unshift(attempt(1_000 + page, { created: at(40) }));
     };
     expect(await run()).toMatchObject({ complete: true, recovered: 130 });
     expect(await run()).toMatchObject({ complete: true, recovered: 2 });
