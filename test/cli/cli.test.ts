@@ -169,26 +169,3 @@ describe('heron send', () => {
     });
   });
 });
-
-describe('heron completions', () => {
-  it.each(['bash', 'zsh', 'fish'])('prints what %s reads', async (shell) => {
-    const { code, stdout, stderr } = await heron(['completions', shell]);
-    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-    expect(stdout).toMatch(/heron complete/);
-  });
-
-  it('knows commands, options and topics', async () => {
-    const suggested = async (...words: string[]) => (await heron(['complete', '--', ...words])).stdout;
-    expect(await suggested('dead')).toMatch(/^dead-letters\t/);
-    expect(await suggested('dead-letters', 'red')).toMatch(/^redrive\t/);
-    expect(await suggested('status', '--u')).toMatch(/^--url\t/);
-    expect(await suggested('send', 'pdf.')).toMatch(/^pdf\.\w+\t/);
-  });
-
-  it('says which shells it knows', async () => {
-    expect(await heron(['completions', 'tcsh'])).toMatchObject({
-      code: 2,
-      stderr: expect.stringMatching(/bash, zsh, fish/),
-    });
-  });
-});

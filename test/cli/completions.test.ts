@@ -1,0 +1,119 @@
+import { execFile, execFileSync } from 'node:child_process';
+import { chmodSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { HERON, heron } from '../end-to-end/local.ts';
+
+/** A PATH on which there is a program heron. */
+function withHeron(): NodeJS.ProcessEnv {
+  const bin = mkdtempSync(join(tmpdir(), 'bin-'));
+  const file = join(bin, 'heron');
+  writeFileSync(file, `#!/bin/sh\nexec '${process.execPath}' '${HERON}' "$@"\n`);
+  chmodSync(file, 0o755);
+  return { ...process.env, PATH: `${bin}${delimiter}${process.env.PATH}`, TERM: 'dumb' };
+}
+
+function isHere(shell: string): boolean {
+  try {
+    execFileSync(shell, ['-c', 'true'], { stdio: 'ignore' });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Runs a script in a shell. */
+function run(shell: string, args: readonly string[]): Promise<{ stdout: string; stderr: string }> {
+  return new Promise((resolve) => {
+    execFile(shell, args, { env: withHeron() }, (_, stdout, stderr) => resolve({ stdout, stderr }));
+  });
+}
+
+/** What each shell suggests for a line, by its own means. */
+const COMPLETE: Readonly<Record<string, (line: string) => Promise<readonly string[]>>> = {
+  async bash(line) {
+    // Without bash-completion, and read twice as from two start-up files.
+    const script = `
+      set -e
+      source <(heron completions bash); source <(heron completions bash)
+      COMP_LINE=${JSON.stringify(line)}; COMP_POINT=\${#COMP_LINE}
+      read -ra COMP_WORDS <<< "$COMP_LINE"
+      [[ $COMP_LINE == *' ' ]] && COMP_WORDS+=('')
+      COMP_CWORD=$((\${#COMP_WORDS[@]} - 1))
+      [[ $(complete -p heron) =~ -F\\ ([^ ]+) ]]
+      compopt() { :; } # bash has it only while it completes itself
+      "\${BASH_REMATCH[1]}"
+      printf '%s\\n' "\${COMPREPLY[@]}"`;
+    const { stdout, stderr } = await run('bash', ['--norc', '--noprofile', '-c', script]);
+    expect(stderr).toBe('');
+    return stdout.trim().split('\n');
+  },
+  async fish(line) {
+    const script = `heron completions fish | source; heron completions fish | source; complete --do-complete ${JSON.stringify(line)}`;
+    const { stdout, stderr } = await run('fish', ['--no-config', '-c', script]);
+    expect(stderr).toBe('');
+    return stdout
+      .trim()
+      .split('\n')
+      .map((each) => each.split('\t')[0] ?? '');
+  },
+  async zsh(line) {
+    // In a terminal of its own, in which Tab is pressed; _describe is asked what it would show.
+    const inner = `
+      autoload -Uz compinit; compinit -u -D
+      source <(heron completions zsh); source <(heron completions zsh)
+      _describe() { print -r -- "SUGGESTED:\${(P)2}:END" }
+      PROMPT=READY`;
+    const home = mkdtempSync(join(tmpdir(), 'zsh-'));
+    writeFileSync(join(home, '.zshrc'), inner);
+    const script = `
+      zmodload zsh/zpty
+      zpty shell env ZDOTDIR=${home} zsh -i
+      zpty -r shell started '*READY*'
+      zpty -w -n shell ${JSON.stringify(`${line}\t`)}
+      zpty -r shell seen '*:END*'
+      print -r -- "$seen"`;
+    const { stdout } = await run('zsh', ['-f', '-c', script]);
+    const [, told = ''] = /SUGGESTED:(.*):END/s.exec(stdout) ?? [];
+    return told.split(/ (?=[a-z.-]+:)/).map((each) => each.split(':')[0] ?? '');
+  },
+};
+
+describe.each(Object.keys(COMPLETE))('completions in %s', (shell) => {
+  it.skipIf(!isHere(shell))('suggest commands, options and what belongs there', async () => {
+    const complete = COMPLETE[shell] as (typeof COMPLETE)[string];
+    expect(await complete('heron dead')).toEqual(['dead-letters']);
+    expect(await complete('heron dead-letters red')).toEqual(['redrive']);
+    expect(await complete('heron doctor --ing')).toEqual(['--ingest-url']);
+    expect([...(await complete('heron wait acme --for re'))].sort()).toEqual(['ready', 'review_requested', 'reviewed']);
+    expect(await complete('heron send end_user.pr')).toEqual(['end_user.processed']);
+    expect(await complete('heron replay --to ')).toEqual(['projector']);
+  });
+});
+
+describe('heron completions', () => {
+  it.each(['bash', 'zsh', 'fish'])('prints what %s reads', async (shell) => {
+    const { code, stdout, stderr } = await heron(['completions', shell]);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout).toMatch(/heron complete/);
+  });
+
+  it('knows commands, options, topics and statuses', async () => {
+    const suggested = async (...words: string[]) => (await heron(['complete', '--', ...words])).stdout;
+    expect(await suggested('dead')).toMatch(/^dead-letters\t/);
+    expect(await suggested('dead-letters', 'red')).toMatch(/^redrive\t/);
+    expect(await suggested('status', '--u')).toMatch(/^--url\t/);
+    expect(await suggested('send', 'pdf.')).toMatch(/^pdf\.\w+\t/);
+    expect(await suggested('tail', '--topic', 'unr')).toMatch(/^unrouted\t/);
+    expect(await suggested('webhooks', 'register', '--topics', 'end_user.f')).toMatch(/^end_user\.failed\t/);
+    expect(await suggested('completions', '')).toMatch(/^bash\t\nzsh\t\nfish\t\n/);
+  });
+
+  it('says which shells it knows', async () => {
+    expect(await heron(['completions', 'tcsh'])).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/bash, zsh, fish/),
+    });
+  });
+});
