@@ -5,7 +5,7 @@ import { DELIVERY, type PushPlan, type SubscriptionPlan, type Topology } from '.
 
 /**
  * Makes a topology's topics and subscriptions, for the emulator: in production Terraform does. Those that exist are
- * kept, and pushed to where the topology says now.
+ * kept, and deliver as the topology says now; one whose topic was deleted is made anew, as it would get nothing more.
  */
 export async function provision(
   { projectId, topicPrefix }: BusConfig,
@@ -16,7 +16,6 @@ export async function provision(
   const subscribe = async ({ name, topic, push }: SubscriptionPlan) => {
     const options = {
       ackDeadlineSeconds: delivery.ack_deadline_seconds,
-      expirationPolicy: { ttl: null },
       ...(push && {
         pushConfig: pushConfigOf(push),
         deadLetterPolicy: {
@@ -30,8 +29,16 @@ export async function provision(
       }),
     };
     const source = pubsub.topic(`${topicPrefix}${topic}`);
-    const made = await unlessExists(source.createSubscription(`${topicPrefix}${name}`, options));
-    if (!made && push) await pubsub.subscription(`${topicPrefix}${name}`).modifyPushConfig(pushConfigOf(push));
+    const subscription = pubsub.subscription(`${topicPrefix}${name}`);
+    const make = () =>
+      source.createSubscription(`${topicPrefix}${name}`, { ...options, expirationPolicy: { ttl: null } });
+    if (await unlessExists(make())) return;
+    const [known] = await subscription.getMetadata();
+    if (known.topic === `projects/${projectId}/topics/${topicPrefix}${topic}`) await subscription.setMetadata(options);
+    else {
+      await subscription.delete();
+      await make();
+    }
   };
   try {
     await Promise.all(topics.map((topic) => unlessExists(pubsub.createTopic(`${topicPrefix}${topic}`))));

@@ -144,6 +144,16 @@ command(webhooks, 'register', 'have Heron send topics to an address: shows what 
   .option('--yes', 'do not ask', false)
   .action(async (options) => finish((await import('./webhooks.ts')).register(options, process.env)));
 
+ofQuery('doctor', 'what works and what does not, end to end, with the command that mends it')
+  .option('--ingest-url <url>', 'where the webhook is; else the port before that of the query API', httpUrl)
+  .option('--project <id>', 'the Google Cloud project; else GOOGLE_CLOUD_PROJECT, else that of npm start')
+  .option('--timeout <duration>', 'how long the canary may take', duration, 60)
+  .addHelpText(
+    'after',
+    '\nThe canary is signed with HERON_SHARED_SECRET or HERON_SHARED_SECRET_FILE; HERON_API_KEY lets registrations be\ncompared. What could not be checked is no failure: it says why. With --quiet only what is wrong is told.',
+  )
+  .action(async (options) => finish((await import('./doctor.ts')).doctor(options, process.env)));
+
 onProject(program, 'tail', 'print events as they flow, until Ctrl-C')
   .option('--topic <pattern...>', 'only of these topics, such as end_user.*')
   .option('--end-user <id>', 'only of this one: a heron_id or your own id')

@@ -14,6 +14,10 @@ export function beQuiet(): void {
   quiet = true;
 }
 
+export function isQuiet(): boolean {
+  return quiet;
+}
+
 const gone = new AbortController();
 /** Aborted when nobody reads the answer any more, such as behind `| head`: who only prints may end. */
 export const readerGone: AbortSignal = gone.signal;

@@ -36,7 +36,8 @@ export async function announce(env: Env, services: readonly EmulatorName[]): Pro
 
 const CONNECT_MS = 5_000;
 
-async function reach(name: EmulatorName, address: string): Promise<void> {
+/** @throws CommandFailed where nothing listens there. */
+export async function reach(name: EmulatorName, address: string): Promise<void> {
   const [, host = '', port = ''] = /^\[?([^\]]*?)\]?:(\d+)$/.exec(address) ?? [];
   const socket = connect({ host, port: Number(port) });
   try {

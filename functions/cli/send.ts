@@ -61,8 +61,11 @@ export async function send(topic: string | undefined, options: SendOptions): Pro
 
 type Answered = { readonly status: number; readonly detail: string | null };
 
-/** Resolves with the HTTP status of the answer, and what a problem says. */
-async function post(url: string, body: Uint8Array, secret: string): Promise<Answered> {
+/**
+ * Resolves with the HTTP status of the answer, and what a problem says.
+ * @param option that names the address. @throws CommandFailed where nothing answers.
+ */
+export async function post(url: string, body: Uint8Array, secret: string, option = '--url'): Promise<Answered> {
   const headers = { 'Content-Type': 'application/json', 'Heron-Signature': sign(body, secret) };
   try {
     const signal = AbortSignal.timeout(TIMEOUT_MS);
@@ -70,7 +73,7 @@ async function post(url: string, body: Uint8Array, secret: string): Promise<Answ
     const text = await response.text();
     return { status: response.status, detail: response.ok ? null : detailOf(text) };
   } catch (error) {
-    throw unreachable(url, error, TIMEOUT_MS, '--url');
+    throw unreachable(url, error, TIMEOUT_MS, option);
   }
 }
 
