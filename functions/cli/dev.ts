@@ -5,6 +5,7 @@ import { run } from '../local/run.ts';
 import { type LocalSubscriber, NotStarted, type RunOptions } from '../local/running.ts';
 import { CommandFailed } from './failure.ts';
 import { harmless, inLine, note, print, printJson, styled, visible } from './output.ts';
+import { LOCAL_SECRET } from './own-secrets.ts';
 
 export type DevOptions = {
   readonly port: number;
@@ -19,7 +20,7 @@ export async function dev({ port, subscriber: subscribers, json }: DevOptions, e
     GOOGLE_CLOUD_PROJECT: environment.GOOGLE_CLOUD_PROJECT || 'heron-local',
     ...(environment.HERON_SHARED_SECRET_FILE
       ? {}
-      : { HERON_SHARED_SECRET: environment.HERON_SHARED_SECRET ?? 'sec_local' }),
+      : { HERON_SHARED_SECRET: environment.HERON_SHARED_SECRET ?? LOCAL_SECRET }),
   };
   const [webhookPort, queryPort] = [port, port + 1];
   const [secret] = secretSource(env).secrets;

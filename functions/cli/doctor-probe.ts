@@ -4,7 +4,7 @@ import { PubSub, type protos } from '@google-cloud/pubsub';
 import { deadLetterOf } from '../bus/dead-letter.ts';
 import { GoogleSubscriber } from '../bus/google-subscriber.ts';
 import { deadLetterTopic } from '../bus/topology.ts';
-import { type BusConfig, busConfig, type Env, secretSource, storeConfig } from '../config.ts';
+import { type BusConfig, busConfig, type Env, storeConfig } from '../config.ts';
 import { within } from '../deadline.ts';
 import { eventId } from '../events/event.ts';
 import { CODE, codeOf } from '../grpc.ts';
@@ -32,6 +32,7 @@ import {
 import { CommandFailed } from './failure.ts';
 import { heronApi, heronApiFailure } from './heron-api.ts';
 import { visible } from './output.ts';
+import { ownSecrets } from './own-secrets.ts';
 import { reach } from './project.ts';
 import { ask, isEndUser, isRecord, unreachable } from './query-api.ts';
 import { post } from './send.ts';
@@ -194,12 +195,10 @@ function once<T>(work: () => Promise<T>): () => Promise<T> {
   };
 }
 
-/** Those of whoever runs this; for npm start, those that it has where none are set. */
-function secretsOf(env: Env, { ingestUrl, isLocal }: Patient): readonly string[] | Error {
-  const isSet = env.HERON_SHARED_SECRET !== undefined || Boolean(env.HERON_SHARED_SECRET_FILE);
-  if (!isSet) return isLocal && /^http:/.test(ingestUrl) ? ['sec_local'] : [];
+/** What is wrong with them is for one check to say. */
+function secretsOf(env: Env, { ingestUrl }: Patient): readonly string[] | Error {
   try {
-    return secretSource(env).secrets;
+    return ownSecrets(env, ingestUrl);
   } catch (error) {
     return error as Error;
   }

@@ -57,13 +57,12 @@ command(program, 'send', 'sign and post a made-up webhook as Heron would')
   .argument('[topic]', 'such as end_user.processed')
   .option('--end-user <id>', 'a heron_id (eus_…) or your own id', 'myenduser')
   .option('--url <url>', 'where the webhook is', httpUrl, 'http://localhost:8080/')
-  .option('--secret <secret>', 'the shared secret; else HERON_SHARED_SECRET, else that of npm start')
+  .option('--secret <secret>', 'the shared secret; else HERON_SHARED_SECRET(_FILE), here else that of npm start')
   .option('--count <n>', 'how many, 32 at a time', positive, 1)
   .option('--body <file>', 'post this file as it is (- is standard input)')
-  .action(async (topic: string | undefined, options) => {
-    const secret = options.secret ?? process.env.HERON_SHARED_SECRET;
-    return finish((await import('./send.ts')).send(topic, { ...options, secret }));
-  });
+  .action(async (topic: string | undefined, options) =>
+    finish((await import('./send.ts')).send(topic, options, process.env)),
+  );
 
 ofQuery('status', 'where an end user stands; exits 1 where it is unknown')
   .argument('<id>', 'a heron_id (eus_…) or your own id')

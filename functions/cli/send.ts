@@ -1,17 +1,18 @@
 import { readFile } from 'node:fs/promises';
-import { parseSecrets } from '../config.ts';
+import { type Env, parseSecrets } from '../config.ts';
 import { sampleWebhook } from '../heron/sample.ts';
 import { sign } from '../heron/signature.ts';
 import { isHeronTopic } from '../heron/topics.ts';
 import { pool } from '../pool.ts';
 import { CommandFailed } from './failure.ts';
 import { inLine, note, print, printJson, progressBar, styled } from './output.ts';
+import { ownSecrets } from './own-secrets.ts';
 import { unreachable } from './query-api.ts';
 
 export type SendOptions = {
   readonly endUser: string;
   readonly url: string;
-  readonly secret: string | undefined;
+  readonly secret?: string;
   readonly count: number;
   readonly body: string | undefined;
   readonly json: boolean;
@@ -22,13 +23,19 @@ const TIMEOUT_MS = 10_000;
 const CONCURRENCY = 32;
 
 /** Signs and posts webhooks as Heron does. Resolves with the exit code: 0 where each was answered 2xx. */
-export async function send(topic: string | undefined, options: SendOptions): Promise<number> {
+export async function send(topic: string | undefined, options: SendOptions, env: Env): Promise<number> {
   const { url, count, endUser, json } = options;
   if (topic === undefined && options.body === undefined)
     throw new CommandFailed('Name a topic, such as end_user.processed, or a file with --body.', 'misused');
   if (topic !== undefined && options.body !== undefined)
     throw new CommandFailed('A file is posted as it is, topic and all: leave out the topic, or --body.', 'misused');
-  const [secret] = parseSecrets(options.secret ?? 'sec_local', 'The secret');
+  const given = options.secret;
+  const [secret] = given === undefined ? ownSecrets(env, url) : parseSecrets(given, 'The secret');
+  if (secret === undefined)
+    throw new CommandFailed(
+      `No secret to sign with for ${url}: set HERON_SHARED_SECRET or HERON_SHARED_SECRET_FILE, or give one with --secret.`,
+      'misused',
+    );
   if (topic !== undefined && !isHeronTopic(topic)) note(`Heron does not document ${topic}: it will be unrouted.`);
 
   const file = options.body === undefined ? null : await read(options.body);

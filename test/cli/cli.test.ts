@@ -59,6 +59,10 @@ describe('heron', () => {
     [['send', '--count', '0', 'end_user.created'], /whole number from 1/],
     [['send'], /Name a topic/],
     [['send', 'end_user.created', '--secret', ' '], /empty/],
+    [
+      ['send', 'end_user.created', '--url', 'https://ingest.invalid/'],
+      /No secret to sign with.*HERON_SHARED_SECRET_FILE.*--secret/,
+    ],
     [['send', '--body', '/no/such/file'], /cannot be read \(ENOENT\)/],
     [['send', 'end_user.created', '--body', '/dev/null'], /leave out the topic, or --body/],
     [['wait', 'a'], /required option '--for/],
@@ -111,6 +115,15 @@ describe('heron send', () => {
       signedBy(webhook?.body ?? Buffer.of(), String(webhook?.headers['heron-signature']), ['sec_x']),
     ).not.toBeNull();
     expect(parseWebhook(webhook?.body ?? Buffer.of())).toMatchObject({ topic: 'pdf.processed', end_user_id: 'acme-1' });
+  });
+
+  it('signs with the first of the secrets of a file, as ingest reads it', async () => {
+    const file = join(mkdtempSync(join(tmpdir(), 'secret-')), 'secret');
+    writeFileSync(file, 'sec_new\nsec_old\n');
+    const env = { ...process.env, HERON_SHARED_SECRET_FILE: file };
+    expect((await heron(['send', 'pdf.processed', '--url', url], env)).code).toBe(0);
+    const { body = Buffer.of(), headers } = received[0] ?? {};
+    expect(signedBy(body, String(headers?.['heron-signature']), ['sec_old', 'sec_new'])).toBe(1);
   });
 
   it('posts a file as it is', async () => {

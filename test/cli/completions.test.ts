@@ -26,8 +26,12 @@ function isHere(shell: string): boolean {
 /** Runs a script in a shell. */
 function run(shell: string, args: readonly string[]): Promise<{ stdout: string; stderr: string }> {
   return new Promise((resolve) => {
-    execFile(shell, args, { env: withHeron() }, (_, stdout, stderr) => resolve({ stdout, stderr }));
+    execFile(shell, args, { env: withHeron(), timeout: 120_000 }, (_, stdout, stderr) => resolve({ stdout, stderr }));
   });
+}
+
+function quoted(text: string): string {
+  return `'${text}'`;
 }
 
 /** What each shell suggests for a line, by its own means. */
@@ -37,7 +41,7 @@ const COMPLETE: Readonly<Record<string, (line: string) => Promise<readonly strin
     const script = `
       set -e
       source <(heron completions bash); source <(heron completions bash)
-      COMP_LINE=${JSON.stringify(line)}; COMP_POINT=\${#COMP_LINE}
+      COMP_LINE=${quoted(line)}; COMP_POINT=\${#COMP_LINE}
       read -ra COMP_WORDS <<< "$COMP_LINE"
       [[ $COMP_LINE == *' ' ]] && COMP_WORDS+=('')
       COMP_CWORD=$((\${#COMP_WORDS[@]} - 1))
@@ -50,7 +54,7 @@ const COMPLETE: Readonly<Record<string, (line: string) => Promise<readonly strin
     return stdout.trim().split('\n');
   },
   async fish(line) {
-    const script = `heron completions fish | source; heron completions fish | source; complete --do-complete ${JSON.stringify(line)}`;
+    const script = `heron completions fish | source; heron completions fish | source; complete --do-complete ${quoted(line)}`;
     const { stdout, stderr } = await run('fish', ['--no-config', '-c', script]);
     expect(stderr).toBe('');
     return stdout
@@ -59,24 +63,22 @@ const COMPLETE: Readonly<Record<string, (line: string) => Promise<readonly strin
       .map((each) => each.split('\t')[0] ?? '');
   },
   async zsh(line) {
-    // In a terminal of its own, in which Tab is pressed; _describe is asked what it would show.
-    const inner = `
-      autoload -Uz compinit; compinit -u -D
-      source <(heron completions zsh); source <(heron completions zsh)
-      _describe() { print -r -- "SUGGESTED:\${(P)2}:END" }
-      PROMPT=READY`;
-    const home = mkdtempSync(join(tmpdir(), 'zsh-'));
-    writeFileSync(join(home, '.zshrc'), inner);
+    // Its function is called as zsh would at a Tab, and what it hands over to be shown is printed.
     const script = `
-      zmodload zsh/zpty
-      zpty shell env ZDOTDIR=${home} zsh -i
-      zpty -r shell started '*READY*'
-      zpty -w -n shell ${JSON.stringify(`${line}\t`)}
-      zpty -r shell seen '*:END*'
-      print -r -- "$seen"`;
-    const { stdout } = await run('zsh', ['-f', '-c', script]);
-    const [, told = ''] = /SUGGESTED:(.*):END/s.exec(stdout) ?? [];
-    return told.split(/ (?=[a-z.-]+:)/).map((each) => each.split(':')[0] ?? '');
+      compdef() { : }
+      source <(heron completions zsh); source <(heron completions zsh)
+      _describe() { print -rl -- "\${completions[@]}" }
+      line=${quoted(line)}
+      words=(\${=line})
+      [[ $line == *' ' ]] && words+=('')
+      CURRENT=$#words
+      _heron`;
+    const { stdout, stderr } = await run('zsh', ['-f', '-c', script]);
+    expect(stderr).toBe('');
+    return stdout
+      .trim()
+      .split('\n')
+      .map((each) => each.split(':')[0] ?? '');
   },
 };
 

@@ -19,7 +19,7 @@ describe.skipIf(!hasFirestore || !hasPubSub)('heron recover', { timeout: 120_000
   const attempt = (n: number, payload: unknown = null): StandInAttempt => ({
     heron_id: `evt_${n}`,
     topic: 'end_user.processed',
-    created: new Date(Date.now() - 3_600_000).toISOString(),
+    created: new Date(Date.now() - 2_700_000).toISOString(),
     next_retry_at: null,
     payload,
   });
