@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Publisher } from '../bus/bus.ts';
-import { toDeadLetter } from '../bus/dead-letter.ts';
+import { toDeadLetter } from '../events/dead-letter.ts';
 import { deadLetterTopic } from '../bus/topology.ts';
 import type { Stopwatch } from '../clock.ts';
 import { within } from '../deadline.ts';
