@@ -322,7 +322,7 @@ describe('what may succeed later', () => {
     },
   );
 
-  test('is refused where the state is of a newer version of this program, which is left alone', async ({
+  test('is refused where the state is of a newer version of this program, and taken when it comes again', async ({
     serveProjector,
   }) => {
     const publisher = new FakePublisher();
@@ -333,6 +333,9 @@ describe('what may succeed later', () => {
     expect(log()).toMatchObject([
       { severity: 'WARNING', outcome: 'retry_after', reason: expect.stringContaining('fold 9') },
     ]);
+    store.fault = async () => {};
+    expect((await send(port, pushed(given(1)))).status).toBe(200);
+    expect(await store.endUser(HERON_ID)).toMatchObject({ event_count: 1 });
   });
 
   test.for([8, 10])(
