@@ -1,8 +1,8 @@
 import { PubSub } from '@google-cloud/pubsub';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { toDeadLetter } from '../../functions/bus/dead-letter.ts';
 import { GooglePublisher } from '../../functions/bus/google.ts';
 import { deadLetterTopic } from '../../functions/bus/topology.ts';
+import { toDeadLetter } from '../../functions/events/dead-letter.ts';
 import { eventOf } from '../../functions/events/event.ts';
 import { toMessage } from '../../functions/events/message.ts';
 import { instantOf } from '../../functions/heron/instant.ts';
