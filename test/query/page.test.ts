@@ -566,6 +566,45 @@ describe.skipIf(chromiumPath === null).concurrent('the page', { timeout: PATIENC
     expect(await rows(page).count()).toBe(1);
   });
 
+  it('lets nothing cover anything else, whatever the status and however wide', async ({ open }) => {
+    const own = await world();
+    const status = 'archived_by_'.repeat(80);
+    const data = { heron_id: 'eus_long', end_user_id: 'Company of a name '.repeat(10), status };
+    await own.send('end_user.updated', 'x', { data });
+    const page = await open(own, '#/end-users');
+    await row(page, 'Company of a name').waitFor();
+    await shown(page, 'Live');
+    await row(page, 'Company of a name').hover();
+    await own.send('end_user.failed', 'Two Flags', { data: { heron_id: 'eus_flags', status: 'reviewed_again' } });
+    await own.send('end_user.review_required', 'Two Flags', { data: { heron_id: 'eus_flags', status: 'odd' } });
+    await shown(page, /^Held still/);
+    const covered = () =>
+      page.evaluate(`[...document.querySelectorAll('.chips > a, .rows > li > *, .rows .status, .rows .flag, .held')]
+        .filter((each, i, all) => all.some((other) => {
+          if (each === other || each.contains(other) || other.contains(each)) return false;
+          const [a, b] = [each.getBoundingClientRect(), other.getBoundingClientRect()];
+          return a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1;
+        }))
+        .map((each) => each.className + ': ' + each.textContent)`);
+    for (const width of [390, 1280]) {
+      await page.setViewportSize({ width, height: 800 });
+      expect(await covered()).toEqual([]);
+      await page.getByRole('searchbox').hover();
+      await row(page, 'eus_flags').waitFor();
+      expect(await covered()).toEqual([]);
+    }
+  });
+
+  it('lists those that share a customer’s id where one is asked for by it', async ({ open }) => {
+    const own = await world();
+    for (const heron_id of ['eus_twinone', 'eus_twintwo'])
+      await own.send('end_user.created', heron_id, { data: { heron_id, end_user_id: 'twins' } });
+    const page = await open(own, '#/end-users/twins');
+    await row(page, 'eus_twinone').waitFor();
+    await row(page, 'eus_twintwo').locator('a').first().click();
+    await page.getByRole('heading', { name: 'History' }).waitFor();
+  });
+
   it('takes less than 70 kB to load, nothing of it from elsewhere', async ({ open }) => {
     const assets = new Set<string>();
     let bytes = 0;

@@ -21,6 +21,11 @@ export function One({ id, version, onChange }) {
   );
   // Where all is read again, what was told before may have been taken back.
   useEffect(() => setStreamed(null), [version]);
+  // Who share a customer's id are listed there.
+  const isShared = error?.status === 409;
+  useEffect(() => {
+    if (isShared) location.replace(`#/find?${new URLSearchParams({ id })}`);
+  }, [isShared]);
   const [newest] = data === null ? [streamed] : newer([data], streamed === null ? [] : [streamed]);
   const endUser = newest ?? data;
   return html`

@@ -1,3 +1,4 @@
+import { useEffect, useRef } from 'preact/hooks';
 import { html } from './html.js';
 import { isFailure, linkToEvents, queryOfEvents } from './model.js';
 import { Failure, Loading } from './parts.js';
@@ -20,6 +21,11 @@ export function Events({ filter, version }) {
     { name: 'without a place', to: { kind: 'unrouted' } },
     ...topics.map((topic) => ({ name: topic, to: { kind: 'topic', topic } })),
   ]);
+  const nav = useRef(/** @type {HTMLElement | null} */ (null));
+  useEffect(() => {
+    // On a phone they are in one line.
+    nav.current?.querySelector('[aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'center' });
+  }, [here, topics.length]);
   const choose = (/** @type {SubmitEvent} */ event) => {
     event.preventDefault();
     const topic = String(new FormData(/** @type {HTMLFormElement} */ (event.target)).get('topic')).trim();
@@ -27,13 +33,14 @@ export function Events({ filter, version }) {
   };
   return html`
     <h1 tabindex="-1">Webhooks${filter?.kind === 'topic' && html`: ${filter.topic}`}${filter?.kind === 'unrouted' && ' without a place'}</h1>
-    <nav class="chips" aria-label="Topic">
+    <nav class="chips long" aria-label="Topic" ref=${nav}>
       ${chips.map(({ name, to }) => html`<a class=${to.kind === 'topic' && isFailure(to.topic) ? 'is-failed' : ''} href=${linkToEvents(to)} aria-current=${linkToEvents(to) === here ? 'true' : undefined}>${name}</a>`)}
     </nav>
     <form class="choose" onSubmit=${choose}>
       <label>Another topic <input name="topic" autocomplete="off" spellcheck=${false} maxlength="1024" /></label>
       <button>Show</button>
     </form>
+    ${filter === null && html`<p class="quiet">Choose a topic: its webhooks are listed here, those recorded last first.</p>`}
     ${filter?.kind === 'unrouted' && html`<p class="quiet">Of a topic that Heron does not document, of another shape, or about an end user that it does not name.</p>`}
     ${
       filter !== null &&

@@ -47,8 +47,8 @@ function App() {
       <a class="brand" href="#/">Heron webhooks</a>
       <nav aria-label="Views">
         <a href="#/" aria-current=${route.view === 'overview' ? 'page' : undefined}>Overview</a>
-        <a href="#/end-users" aria-current=${route.view === 'list' ? 'page' : undefined}>End users</a>
-        <a href="#/events" aria-current=${route.view === 'events' ? 'page' : undefined}>Webhooks</a>
+        <a href="#/end-users" aria-current=${route.view === 'list' ? 'page' : route.view === 'one' ? 'true' : undefined}>End users</a>
+        <a href="#/events" aria-current=${route.view === 'events' ? 'page' : route.view === 'event' ? 'true' : undefined}>Webhooks</a>
       </nav>
       <${Search} key=${route.view === 'find' ? route.id : ''} id=${route.view === 'find' ? route.id : ''} />
       <${Live} live=${live} />

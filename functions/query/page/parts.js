@@ -9,7 +9,7 @@ import { MOST_SHOWN } from './source.js';
 /** @param {{ status: string | null }} properties */
 export function Status({ status }) {
   const known = isKnown(status) ? status : 'other';
-  return html`<span class="status is-${known}">${words(status)}</span>`;
+  return html`<span class="status is-${known}" title=${words(status)}>${words(status)}</span>`;
 }
 
 const CLOCK = /** @type {const} */ ({ hour: '2-digit', minute: '2-digit', second: '2-digit' });
@@ -28,7 +28,7 @@ export function Time({ of, now }) {
 
 /** @param {{ status: string | null, review_required: boolean, failing: boolean }} properties */
 export function Standing({ status, review_required, failing }) {
-  return html`<${Status} status=${status} />${review_required && html`<span class="flag is-review_requested">review required</span>`}${failing && status !== 'failed' && html`<span class="flag is-failed">failing</span>`}`;
+  return html`<${Status} status=${status} />${review_required && status !== 'review_requested' && html`<span class="flag is-review_requested">review required</span>`}${failing && status !== 'failed' && html`<span class="flag is-failed">failing</span>`}`;
 }
 
 /** @param {{ what: string }} properties */

@@ -58,7 +58,7 @@ export function Plot({ hours, series }) {
             y: { range: (_, _min, max) => [0, Math.max(4, max * 1.1)] },
           },
           axes: [
-            { ...axis, grid: { show: false }, space: 64, values: (_, marks) => marks.map(hour) },
+            { ...axis, size: 28, grid: { show: false }, space: 64, values: (_, marks) => marks.map(hour) },
             { ...axis, size: 44, space: 36, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 1e5, 1e6] },
           ],
           series: [

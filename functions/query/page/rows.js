@@ -62,7 +62,7 @@ export function Rows({ filter, size, version, more, onChange }) {
       onFocusIn=${() => hold({ focus: true })}
       onFocusOut=${(/** @type {FocusEvent & { currentTarget: HTMLElement }} */ { currentTarget, relatedTarget }) => currentTarget.contains(/** @type {Node | null} */ (relatedTarget)) || hold({ focus: false })}
     >
-      <p class="held" aria-hidden=${waiting.length === 0}>${waiting.length > 0 && `Held still while you are here: ${waiting.length.toLocaleString()} changed.`}</p>
+      <p class="held">${waiting.length > 0 && `Held still while you are here: ${waiting.length.toLocaleString()} changed.`}</p>
       <ul class="rows">${shown.map((row) => html`<${Row} key=${row.heron_id} endUser=${row} />`)}</ul>
     </div>
     ${more && shown.length > 0 && html`<${Foot} shown=${shown.length} isAll=${!list.more} more=${showMore} button="Show more" />`}
