@@ -20,6 +20,8 @@ const MAX_BODY_BYTES = 1024 * 1024;
 const BODY_MS = 5_000;
 /** Each may find a hundred end users of 32 KiB. */
 const READS_AT_ONCE = 20;
+/** Each is one of 32 KiB. */
+const NAMED_AT_ONCE = 100;
 const MAX_ANSWER_BYTES = 8 * 1024 * 1024;
 /** Who does not wait at all still has the store asked. */
 const LEAST_READ_MS = 1_000;
@@ -28,14 +30,14 @@ type EndUserHandlers = Pick<Handlers, 'listEndUsers' | 'getEndUser' | 'batchGetE
 
 export function endUserHandlers(store: Store, waits: Waits, stopwatch: Stopwatch): EndUserHandlers {
   return {
-    async listEndUsers({ end_user_id, status, review_required, failing, page_size, page_token }) {
+    async listEndUsers({ end_user_id, status, review_required, failing, page_size, page_token }, { signal }) {
       const asked = Object.entries({ end_user_id, status, review_required, failing }).filter(
         ([, value]) => value !== null,
       );
       if (asked.length > 1)
         throw new Problem('bad-request', `${asked.map(([name]) => name).join(' and ')} are asked for one at a time.`);
       if (end_user_id !== null) {
-        const page = await store.endUsersOfPage(end_user_id, page_size, sameIdCursor(page_token));
+        const page = await store.endUsersOfPage(end_user_id, page_size, sameIdCursor(page_token), signal);
         const next_page_token = token(page.next === null ? null : [null, page.next]);
         return { json: { end_users: page.endUsers.map(endUserAnswer), next_page_token } };
       }
@@ -44,21 +46,21 @@ export function endUserHandlers(store: Store, waits: Waits, stopwatch: Stopwatch
         ...(review_required === null ? {} : { review_required }),
         ...(failing === null ? {} : { failing }),
       };
-      const { endUsers, next } = await store.listEndUsers(filter, page_size, endUserCursor(page_token));
+      const { endUsers, next } = await store.listEndUsers(filter, page_size, endUserCursor(page_token), signal);
       const next_page_token = token(next && [next.changed_at, next.heron_id]);
       const noted = noting(status === null || status === OTHER ? [] : [status]);
       return { json: { end_users: endUsers.map(endUserAnswer), next_page_token, ...noted } };
     },
 
-    async getEndUser({ id, wait_for, after, timeout }, { request, response, search }) {
+    async getEndUser({ id, wait_for, after, timeout }, { request, response, search, signal }) {
       if (wait_for === null) {
         if (after !== null || search.has('timeout'))
           throw new Problem('bad-request', 'after and timeout belong to wait_for, which is missing.');
-        return { json: endUserAnswer(only(await withId(store, id))) };
+        return { json: endUserAnswer(only(await withId(store, id, signal))) };
       }
       const wanted = { statuses: new Set(wait_for), after };
       const end = stopwatch() + Math.max(timeout * 1_000, LEAST_READ_MS);
-      const atFirst = await within(end - stopwatch(), withId(store, id), tooSlow);
+      const atFirst = await within(end - stopwatch(), withId(store, id, signal), tooSlow);
       const before = new Map(atFirst.map((state) => [state.heron_id, state]));
       const isMet = (state: EndUser) => meets(state, wanted, before.get(state.heron_id) ?? null);
       const suffices = (states: readonly EndUser[]) => states.length > 1 || states.some(isMet);
@@ -82,20 +84,17 @@ export function endUserHandlers(store: Store, waits: Waits, stopwatch: Stopwatch
       return { json: { ...endUserAnswer(state), ...noted }, status: isMet(state) ? 200 : 202 };
     },
 
-    async batchGetEndUsers(_parameters, { request }) {
+    async batchGetEndUsers(_parameters, { request, signal }) {
       const ids = idsOf(await bodyOf(request));
-      const results = new Map<string, BatchAnswer['results'][number]>();
+      const results = new Map<string, BatchResult>();
       const bytes = new Map<string, number>();
       let read = 0;
-      for (const some of slices([...new Set(ids)], READS_AT_ONCE)) {
+      for await (const result of resultsFor(store, [...new Set(ids)], signal)) {
+        const size = Buffer.byteLength(JSON.stringify(result));
+        results.set(result.id, result);
+        bytes.set(result.id, size);
+        read += size;
         if (read > MAX_ANSWER_BYTES) break; // what is left would not fit
-        for (const result of await Promise.all(some.map((id) => resultFor(store, id)))) {
-          const { id } = result;
-          const size = Buffer.byteLength(JSON.stringify(result));
-          results.set(id, result);
-          bytes.set(id, size);
-          read += size;
-        }
       }
       let left = MAX_ANSWER_BYTES;
       const fitting = ids.findIndex((id) => {
@@ -112,11 +111,28 @@ export function endUserHandlers(store: Store, waits: Waits, stopwatch: Stopwatch
   };
 }
 
-/** The first of an id's end users; where there are more, how to ask for them. */
-async function resultFor(store: Store, id: string): Promise<BatchAnswer['results'][number]> {
-  const known = isHeronId(id) ? await store.endUser(id) : null;
-  if (known !== null) return { id, end_users: [endUserAnswer(known)] };
-  const { endUsers, next } = await store.endUsersOfPage(id, MAX_SAME_ID, null);
+type BatchResult = BatchAnswer['results'][number];
+
+/** What each id names: in one call those that are heron_ids, and by a query each those that nobody has as one. */
+async function* resultsFor(
+  store: Store,
+  ids: readonly string[],
+  signal: AbortSignal,
+): AsyncGenerator<BatchResult, void, undefined> {
+  for (const some of slices(ids, NAMED_AT_ONCE)) {
+    const heronIds = some.filter(isHeronId);
+    const named = heronIds.length === 0 ? [] : await store.endUsersNamed(heronIds, signal);
+    const known = new Map(named.flatMap((endUser) => (endUser === null ? [] : [[endUser.heron_id, endUser]])));
+    for (const [id, endUser] of known) yield { id, end_users: [endUserAnswer(endUser)] };
+    const others = some.filter((id) => !known.has(id));
+    for (const each of slices(others, READS_AT_ONCE))
+      yield* await Promise.all(each.map((id) => sharing(store, id, signal)));
+  }
+}
+
+/** The first of those that share a customer's id; where there are more, how to ask for them. */
+async function sharing(store: Store, id: string, signal: AbortSignal): Promise<BatchResult> {
+  const { endUsers, next } = await store.endUsersOfPage(id, MAX_SAME_ID, null, signal);
   const next_page_token = token(next === null ? null : [null, next]);
   return { id, end_users: endUsers.map(endUserAnswer), ...(next_page_token === null ? {} : { next_page_token }) };
 }
@@ -140,9 +156,9 @@ function slices<T>(all: readonly T[], size: number): readonly (readonly T[])[] {
 }
 
 /** By heron_id, or else all that have it as the customer's own id. */
-export async function withId(store: Store, id: string): Promise<readonly EndUser[]> {
-  const known = isHeronId(id) ? await store.endUser(id) : null;
-  return known === null ? store.endUsersOf(id) : [known];
+export async function withId(store: Store, id: string, signal: AbortSignal): Promise<readonly EndUser[]> {
+  const known = isHeronId(id) ? await store.endUser(id, signal) : null;
+  return known === null ? store.endUsersOf(id, signal) : [known];
 }
 
 /** @param members of the problem beside its own. @throws Problem where there is none, or several. */

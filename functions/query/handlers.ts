@@ -20,6 +20,8 @@ export type Exchange = {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
   readonly search: URLSearchParams;
+  /** Aborted when the connection is gone: nothing more need be read for it. */
+  readonly signal: AbortSignal;
 };
 
 export type Handlers = {

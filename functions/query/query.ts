@@ -54,10 +54,13 @@ export function query({
 
   return async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const arrived = stopwatch();
+    const left = new AbortController();
+    response.once('close', () => left.abort());
     try {
-      send(request, response, await reply(handlers, request, response));
+      send(request, response, await reply(handlers, request, response, left.signal));
     } catch (error) {
       if (error instanceof Problem) return sendProblem(response, error);
+      if (left.signal.aborted) return; // nobody is there to be told
       const milliseconds = Math.round(stopwatch() - arrived);
       const trace = traceOf(request.headers, projectId);
       unavailable(error, 'The request', { http_status: 503, milliseconds, trace });
@@ -66,7 +69,12 @@ export function query({
   };
 }
 
-async function reply(handlers: Handlers, request: IncomingMessage, response: ServerResponse): Promise<Reply> {
+async function reply(
+  handlers: Handlers,
+  request: IncomingMessage,
+  response: ServerResponse,
+  signal: AbortSignal,
+): Promise<Reply> {
   const { method = 'GET', url = '/' } = request;
   const [path = '', query = ''] = url.split(/\?(.*)/s);
   const file = ['GET', 'HEAD'].includes(method) ? asset(path) : undefined;
@@ -76,5 +84,5 @@ async function reply(handlers: Handlers, request: IncomingMessage, response: Ser
   const parameters = readParameters(CALLS[name].parameters, search, fromPath);
   // One call's parameters for that call's handler, which the types of a table cannot say.
   const handler = handlers[name] as (parameters: unknown, exchange: Exchange) => Promise<Reply> | Reply;
-  return handler(parameters, { request, response, search });
+  return handler(parameters, { request, response, search, signal });
 }

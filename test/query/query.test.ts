@@ -1,10 +1,12 @@
 import { type IncomingMessage, request } from 'node:http';
+import { connect } from 'node:net';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import { stopwatch } from '../../functions/clock.ts';
 import { eventOf } from '../../functions/events/event.ts';
 import { instantOf } from '../../functions/heron/instant.ts';
 import { MemoryStore } from '../../functions/store/memory.ts';
 import type { Store } from '../../functions/store/store.ts';
+import { until } from '../until.ts';
 import { ask, expectProblem, serve, stopServing } from './serving.ts';
 
 const RECEIVED = Date.parse('2026-03-01T10:00:01.500Z');
@@ -85,6 +87,20 @@ describe('an end user', () => {
     expectProblem(answer, 409);
     expect(answer.json.detail).toMatch(/eus_one, eus_two/);
     expect((await get('/end-users?end_user_id=shared')).json.end_users).toHaveLength(2);
+    await given({ data: { heron_id: 'eus_two', status: 'failed' }, created: '2026-03-01T10:00:01' });
+    expect((await get('/end-users/shared')).json.end_users).toEqual([
+      { heron_id: 'eus_two', status: 'failed', last_event_at: '2026-03-01T10:00:01Z' },
+      { heron_id: 'eus_one', status: 'processed', last_event_at: '2026-03-01T10:00:00Z' },
+    ]);
+  });
+
+  it('that was given another customer id is unknown by the one that it had, which is not to say that none had it', async () => {
+    await given({ data: { heron_id: 'eus_one', end_user_id: 'old name' } });
+    await given({ data: { heron_id: 'eus_one', end_user_id: 'new name' }, created: '2026-03-01T10:00:01' });
+    const answer = await get('/end-users/old%20name');
+    expectProblem(answer, 404);
+    expect(answer.json.detail).toMatch(/ now: .* a later one gave it another end_user_id/);
+    expect((await get('/end-users/new%20name')).json.heron_id).toBe('eus_one');
   });
 
   it.each(['', '.', '..%2F..', 'a%2Fb', '%00', '%F0%9F%98%80', 'x'.repeat(2_000), '__proto__', "';--"])(
@@ -327,6 +343,89 @@ it('a batch whose answer would be over 8 MiB is refused, with how many of its id
   expect(answer.json.detail).toContain('the first 2 of the ids fit');
   expect(reads).toBe(1);
   expect((await batch(['shared', 'shared'])).json.results).toHaveLength(2);
+});
+
+/** Asks, and returns what resets the connection. One that only ends its side may still want its answer. */
+function asking(start: string, body = ''): () => void {
+  const client = connect(Number(new URL(base).port), '127.0.0.1').on('error', () => {});
+  client.write(`${start}\r\nHost: query\r\n\r\n${body}`);
+  return () => client.resetAndDestroy();
+}
+
+describe('a batch', () => {
+  const batch = (ids: readonly string[]) => ({ method: 'POST', body: JSON.stringify({ ids }) });
+
+  it('of heron_ids costs a call for a hundred, and a query only for those that nobody has', async () => {
+    await given({ data: { heron_id: 'eus_7', end_user_id: 'eus_mine' } });
+    const asked: (readonly string[])[] = [];
+    const { endUsersNamed, endUsersOfPage } = store;
+    store.endUsersNamed = (ids, signal) => {
+      asked.push(ids);
+      return endUsersNamed.call(store, ids, signal);
+    };
+    const queried: string[] = [];
+    store.endUsersOfPage = (id, ...rest) => {
+      queried.push(id);
+      return endUsersOfPage.call(store, id, ...rest);
+    };
+    const ids = [...Array.from({ length: 120 }, (_, n) => `eus_${n}`), 'eus_mine', 'eus_7'];
+    for (const id of ids) if (id !== 'eus_mine') await given({ data: { heron_id: id } });
+    const { results } = (await get('/end-users:batchGet', batch(ids))).json;
+    const named = results.map(({ end_users }: { end_users: { heron_id: string }[] }) => end_users[0]?.heron_id);
+    expect(named).toEqual(ids.map((id) => (id === 'eus_mine' ? 'eus_7' : id)));
+    expect(asked.map(({ length }) => length)).toEqual([100, 21]);
+    expect(queried).toEqual(['eus_mine']);
+  });
+
+  it('whose client has gone reads no further, and is no failure of the store', async () => {
+    let reads = 0;
+    let release: () => void = () => {};
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const signals = new Set<AbortSignal | undefined>();
+    store.endUsersOfPage = async (_id, _size, _after, signal) => {
+      reads++;
+      signals.add(signal);
+      await held;
+      signal?.throwIfAborted(); // as the store does
+      return { endUsers: [], next: null };
+    };
+    const before = lines.length;
+    const { body } = batch(Array.from({ length: 60 }, (_, n) => `customer ${n}`));
+    const leave = asking(`POST /end-users:batchGet HTTP/1.1\r\nContent-Length: ${body.length}`, body);
+    await until(() => reads === 20);
+    leave();
+    await until(() => [...signals].every((signal) => signal?.aborted));
+    release();
+    await get('/end-users/eus_nobody');
+    expect(reads).toBe(20);
+    expect(lines.slice(before)).toEqual([]);
+  });
+});
+
+it.each([
+  ['/end-users/eus_one', 'endUser'],
+  ['/end-users/customer', 'endUsersOf'],
+  ['/end-users?end_user_id=customer', 'endUsersOfPage'],
+  ['/end-users?failing=true', 'listEndUsers'],
+  ['/end-users/eus_one/events', 'events'],
+  ['/events?topic=a.b', 'eventsOfTopic'],
+  ['/events?unrouted=true', 'unroutedEvents'],
+  [`/events/${'0'.repeat(64)}`, 'event'],
+  [`/events/${'0'.repeat(64)}/body`, 'body'],
+] as const)('what %s reads is ended where its client goes', async (path, method) => {
+  const signal = Promise.withResolvers<AbortSignal>();
+  const never = (...args: unknown[]) => {
+    signal.resolve(args.find((arg) => arg instanceof AbortSignal) as AbortSignal);
+    return new Promise<never>(() => {});
+  };
+  Object.assign(store, { [method]: never });
+  const leave = asking(`GET ${path} HTTP/1.1`);
+  const given = await signal.promise;
+  expect(given.aborted).toBe(false);
+  leave();
+  await until(() => given.aborted);
 });
 
 describe('whatever else is asked', () => {
