@@ -1,5 +1,5 @@
 import type { EventAnswer, EventPageAnswer } from '../query/answers.ts';
-import { counted, inLine, note, print, printJson, readerGone, styled } from './output.ts';
+import { counted, inLine, note, print, printJson, readerGone, sayWaiting, styled } from './output.ts';
 import { ask, isRecord, type QueryOptions } from './query-api.ts';
 
 export type EventsOptions = QueryOptions & { readonly limit: number; readonly json: boolean };
@@ -14,7 +14,8 @@ export async function events(id: string, { limit, json, ...where }: EventsOption
     const query = new URLSearchParams({ page_size: String(Math.min(PAGE, limit - found.length)) });
     if (token !== null) query.set('page_token', token);
     const path = `end-users/${encodeURIComponent(id)}/events?${query}`;
-    const { body } = await ask(where, path, isEventPage);
+    const hush = sayWaiting(where.url);
+    const { body } = await ask(where, path, isEventPage).finally(hush);
     found.push(...body.events);
     token = body.next_page_token;
   } while (token !== null && found.length < limit && !readerGone.aborted);

@@ -1,19 +1,22 @@
 import { ConfigError } from '../config.ts';
 import { CODE, codeOf } from '../grpc.ts';
+import type { ProblemType } from '../query/problem.ts';
 
 /**
  * Why a command could not do what was asked, as programs are told: the type of the query API's problem, or one of these.
  * `unexpected` is a fault of ours.
  */
 export type FailureCode =
+  | ProblemType
   | 'misused'
   | 'misconfigured'
   | 'unreachable'
-  | 'unavailable'
   | 'unauthenticated'
   | 'permission-denied'
   | 'not-found'
   | 'not-the-query-api'
+  | 'not-started'
+  | 'unexpected-answer'
   | 'timed-out'
   | 'failed'
   | 'unexpected'

@@ -70,7 +70,7 @@ export async function follow(
     const [first] = subscribed;
     if (first === undefined)
       throw new CommandFailed(
-        `${config.projectId} has no topic ${config.topicPrefix}${topics[0]}: check --project and TOPIC_PREFIX.`,
+        `${config.projectId} has ${topics.length > 1 ? `none of ${topics.length} topics, such as` : 'no topic'} ${config.topicPrefix}${topics[0]}: check --project and TOPIC_PREFIX.`,
         'not-found',
       );
     hush();

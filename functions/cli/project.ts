@@ -5,9 +5,14 @@ import { EMULATOR_VARIABLE, type EmulatorName } from '../local/emulators.ts';
 import { CommandFailed } from './failure.ts';
 import { note } from './output.ts';
 
-/** The environment, with the project that the command line names. */
+/** The environment, with the project that the command line names. @throws CommandFailed where neither names one. */
 export function envOf(env: Env, project: string | undefined): Env {
-  return project === undefined ? env : { ...env, GOOGLE_CLOUD_PROJECT: project };
+  if (project !== undefined) return { ...env, GOOGLE_CLOUD_PROJECT: project };
+  if (env.GOOGLE_CLOUD_PROJECT) return env;
+  throw new CommandFailed(
+    'GOOGLE_CLOUD_PROJECT is not set: name the Google Cloud project with --project, or set it.',
+    'misconfigured',
+  );
 }
 
 /**

@@ -63,16 +63,23 @@ function read<T>({ status, type, text }: Reply, address: URL, is: (body: unknown
   const body = /^application\/(problem\+)?json\b/.test(type) ? parse(text) : undefined;
   if (status >= 200 && status < 300 && is(body)) return { status, body };
   if (type.startsWith('application/problem+json') && isRecord(body) && typeof body.detail === 'string') {
-    const [, named] = /#([a-z-]+)$/.exec(String(body.type)) ?? [];
-    throw new CommandFailed(body.detail, named ?? (status === 503 ? 'unavailable' : 'failed'));
+    // Others answer with problems as well, ingest among them.
+    const [, named] = /^\/problems#([a-z-]+)$/.exec(String(body.type)) ?? [];
+    if (named !== undefined) throw new CommandFailed(body.detail, named);
+    if (status === 503) throw new CommandFailed(body.detail, 'unavailable');
+    throw notTheQueryApi(address, `${status}: ${body.detail}`);
   }
   if (status >= 502 && status <= 504)
     throw new CommandFailed(
       `${url} answers ${status}: what stands before the query API cannot reach it. Run it again later.`,
       'unavailable',
     );
-  throw new CommandFailed(
-    `What answers at ${address.href} (${status}, ${type || 'no type'}) is not the query API: check --url.`,
+  throw notTheQueryApi(address, `${status}, ${type || 'no type'}`);
+}
+
+function notTheQueryApi({ href }: URL, what: string): CommandFailed {
+  return new CommandFailed(
+    `What answers at ${href} (${what}) is not the query API: check --url. With npm start it is the port after the webhook's.`,
     'not-the-query-api',
   );
 }

@@ -5,7 +5,7 @@ import { sign } from '../heron/signature.ts';
 import { isHeronTopic } from '../heron/topics.ts';
 import { pool } from '../pool.ts';
 import { CommandFailed } from './failure.ts';
-import { inLine, note, print, printJson, progressBar, styled } from './output.ts';
+import { complain, inLine, note, print, printJson, progressBar, styled } from './output.ts';
 import { ownSecrets } from './own-secrets.ts';
 import { unreachable } from './query-api.ts';
 
@@ -63,6 +63,8 @@ export async function send(topic: string | undefined, options: SendOptions, env:
       const isTaken = status.startsWith('2');
       print(`${styled(isTaken ? 'green' : 'red', status)}  ${times} of ${count}, ${milliseconds} ms${why}`);
     }
+  if (!json && statuses[401] !== undefined)
+    complain('Is it signed with the secret that ingest has? Give that with --secret, or in HERON_SHARED_SECRET.');
   return failed === 0 ? 0 : 1;
 }
 

@@ -1,10 +1,11 @@
 import type { EndUserAnswer } from '../query/answers.ts';
-import { inLine, print, printJson, styled } from './output.ts';
+import { inLine, print, printJson, sayWaiting, styled } from './output.ts';
 import { ask, isEndUser, type QueryOptions } from './query-api.ts';
 
 /** Asks the query API where an end user stands. Resolves with the exit code; rejects where it is unknown. */
 export async function status(id: string, { json, ...where }: QueryOptions & { readonly json: boolean }) {
-  const { body } = await ask(where, `end-users/${encodeURIComponent(id)}`, isEndUser);
+  const hush = sayWaiting(where.url);
+  const { body } = await ask(where, `end-users/${encodeURIComponent(id)}`, isEndUser).finally(hush);
   if (json) printJson(body);
   else print(table(body));
   return 0;
@@ -12,14 +13,13 @@ export async function status(id: string, { json, ...where }: QueryOptions & { re
 
 /** Where an end user stands, for people. */
 export function table(endUser: EndUserAnswer): string {
-  const { failing } = endUser as { failing?: unknown }; // from older deployments there is none
   const rows: readonly (readonly [string, unknown])[] = [
     ['heron_id', endUser.heron_id],
     ['end_user_id', endUser.end_user_id],
     ['status', endUser.status],
     ['status_at', endUser.status_at],
     ['review_required', endUser.review_required],
-    ...(failing === undefined ? [] : [['failing', failing] as const]),
+    ['failing', endUser.failing],
     ['events', endUser.event_count],
     ['last event', `${endUser.last_event.topic ?? 'unknown'}, ${endUser.last_event_at}`],
   ];

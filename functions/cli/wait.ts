@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { EndUserAnswer } from '../query/answers.ts';
+import { ANNOUNCED, unknownStatuses } from '../query/wanted.ts';
 import { CommandFailed } from './failure.ts';
-import { print, printJson, sayWaiting } from './output.ts';
+import { inLine, note, print, printJson, sayWaiting } from './output.ts';
 import { ask, isEndUser, type QueryOptions } from './query-api.ts';
 import { table } from './status.ts';
 
@@ -24,9 +25,11 @@ const PAUSE_MS = 2_000;
  */
 export async function wait(id: string, { json, timeout, after, ...options }: WaitOptions): Promise<number> {
   const statuses = options.for.split(',').map((status) => status.trim());
+  for (const unknown of unknownStatuses(statuses))
+    note(`Heron does not document the status ${inLine(unknown)}: it is waited for all the same.`);
   const end = performance.now() + 1000 * timeout;
   const hush = sayWaiting(`${id} to be ${statuses.join(' or ')}`);
-  let reached = false;
+  let [reached, isKnown] = [false, false];
   /** When it last became one of them, as of the first answer: null where it was not known, or had not. */
   let before: string | null = null;
   try {
@@ -42,8 +45,7 @@ export async function wait(id: string, { json, timeout, after, ...options }: Wai
         const became = becameAt(body, statuses);
         if (status === 200 || (after === undefined && !first && became !== before)) return say(body, json);
         before = became;
-        reached = true;
-        first = false;
+        [reached, isKnown, first] = [true, true, false];
       } catch (error) {
         if (!(error instanceof CommandFailed)) throw error;
         const isUnknown = error.code === 'end-user-unknown';
@@ -55,7 +57,9 @@ export async function wait(id: string, { json, timeout, after, ...options }: Wai
       }
       if (end - performance.now() < 1000)
         throw new CommandFailed(
-          `${id} was not ${statuses.join(' or ')} within ${timeout} s. Ask again, or see where it stands: heron status ${id}.`,
+          isKnown
+            ? `${id} was not ${statuses.join(' or ')} within ${timeout} s. Ask again, or see where it stands: heron status ${id}.`
+            : `No webhook has named ${id} within ${timeout} s, nor before. Ask again, or check the id.`,
           'timed-out',
         );
     }
@@ -64,10 +68,15 @@ export async function wait(id: string, { json, timeout, after, ...options }: Wai
   }
 }
 
+/** When it last became one of them, of those of which that is kept. */
 function becameAt(endUser: EndUserAnswer, statuses: readonly string[]): string | null {
-  const fields = endUser as unknown as Readonly<Record<string, unknown>>;
-  const times = statuses.map((status) => fields[`${status}_at`]).filter((time) => typeof time === 'string');
-  return times.sort().at(-1) ?? null;
+  const times = Object.entries(ANNOUNCED).flatMap(([status, at]) => (statuses.includes(status) ? [endUser[at]] : []));
+  return (
+    times
+      .filter((time) => time !== null)
+      .sort()
+      .at(-1) ?? null
+  );
 }
 
 function say(endUser: EndUserAnswer, json: boolean): number {

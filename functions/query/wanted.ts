@@ -6,7 +6,7 @@ import { STATUSES } from '../heron/status.ts';
 export type Wanted = { readonly statuses: ReadonlySet<string>; readonly after: Instant | null };
 
 /** When a status was last announced, for those of which it is kept. */
-const ANNOUNCED = { processed: 'processed_at', failed: 'failed_at', reviewed: 'reviewed_at' } as const;
+export const ANNOUNCED = { processed: 'processed_at', failed: 'failed_at', reviewed: 'reviewed_at' } as const;
 
 /**
  * Whether an end user is what is wanted, or has become it and has moved on since. With `after`, only where that was said

@@ -143,7 +143,11 @@ describe('heron send', () => {
   it('exits with 1 where one is refused', async () => {
     answer = { status: 401, body: '' };
     const sent = await heron(['send', 'end_user.processed', '--url', url]);
-    expect(sent).toMatchObject({ code: 1, stdout: expect.stringMatching(/^401 {2}1 of 1/) });
+    expect(sent).toMatchObject({
+      code: 1,
+      stdout: expect.stringMatching(/^401 {2}1 of 1/),
+      stderr: expect.stringMatching(/the secret that ingest has\? .*--secret/),
+    });
   });
 
   it('tells why it was refused, and steers no terminal by it', async () => {

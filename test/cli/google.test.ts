@@ -1,8 +1,13 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { createServer as createHttp2, type Http2Server } from 'node:http2';
 import { type AddressInfo, createServer, type Server } from 'node:net';
 
 import { afterAll, describe, expect, it } from 'vitest';
-import { heron } from '../end-to-end/local.ts';
+import { hasFirestore, newProject } from '../emulators.ts';
+import { HERON, heron } from '../end-to-end/local.ts';
+import { proxyTo } from '../proxy.ts';
+import { until } from '../until.ts';
 
 const open: (Server | Http2Server)[] = [];
 afterAll(() => {
@@ -54,6 +59,51 @@ describe('where Google refuses', { timeout: 60_000 }, () => {
     const failed = await run(args, await refusing(grpc, words));
     expect(failed).toEqual({ code: 1, stderr: '', error: { code, message: expect.stringMatching(message) } });
     expect(failed.error.message).not.toMatch(/\n|goes on/);
+  });
+});
+
+it('which project is meant is asked of who names none', async () => {
+  const { GOOGLE_CLOUD_PROJECT, ...env } = process.env;
+  expect(await heron(['dead-letters', 'list'], env)).toEqual({
+    code: 2,
+    stdout: '',
+    stderr: 'heron: GOOGLE_CLOUD_PROJECT is not set: name the Google Cloud project with --project, or set it.\n',
+  });
+});
+
+describe.skipIf(!hasFirestore)('a Firestore that', () => {
+  const rebuilding = (host: string) => {
+    const env = { ...process.env, FIRESTORE_EMULATOR_HOST: host };
+    const args = [HERON, 'rebuild', '--project', newProject()];
+    const child = spawn(process.execPath, args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
+    let said = '';
+    for (const stream of [child.stdout, child.stderr])
+      stream.setEncoding('utf8').on('data', (text: string) => {
+        said += text;
+      });
+    return { said: () => said, ended: once(child, 'close') };
+  };
+
+  it('starts slowly is waited for: heron rebuild says so, and does its work once it answers', async () => {
+    const proxy = await proxyTo(process.env.FIRESTORE_EMULATOR_HOST ?? '');
+    proxy.lengthen(1_500); // each way, of each of several steps
+    const { said, ended } = rebuilding(proxy.host);
+    await until(() => said().includes('Still waiting for Firestore'));
+    proxy.lengthen(0);
+    expect(await ended).toEqual([0, null]);
+    expect(said()).toMatch(/0 end users in /);
+    await proxy.close();
+  });
+
+  it('goes out once it has answered ends heron rebuild in a line that says so, and what to do', async () => {
+    const proxy = await proxyTo(process.env.FIRESTORE_EMULATOR_HOST ?? '');
+    const { said, ended } = rebuilding(proxy.host);
+    await until(() => said().startsWith('Project ')); // it is there
+    await proxy.cut();
+    expect(await ended).toEqual([1, null]);
+    expect(said()).toMatch(/heron: (Firestore of|Nothing listens at) .*\n$/);
+    expect(said()).not.toMatch(/\n +at /);
+    await proxy.close();
   });
 });
 

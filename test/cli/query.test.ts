@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingHttpHeaders } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { EndUserAnswer } from '../../functions/query/answers.ts';
 import { HERON, heron } from '../end-to-end/local.ts';
 
 type Asked = { readonly url: URL; readonly headers: IncomingHttpHeaders };
@@ -27,16 +28,21 @@ beforeEach(() => {
 });
 afterAll(() => server.close());
 
-const STATE = {
+const STATE: EndUserAnswer = {
   heron_id: 'eus_a',
   end_user_id: 'acme-1',
   status: 'processed',
   status_at: '2026-08-14T12:24:39Z',
   processed_at: '2026-08-14T12:24:39Z',
+  failed_at: null,
+  reviewed_at: null,
   review_required: false,
-  event_count: 3,
+  failing: false,
+  first_event_at: '2026-08-14T12:20:00Z',
   last_event_at: '2026-08-14T12:24:39Z',
   last_event: { id: '0', topic: 'end_user.processed', created: '2026-08-14T12:24:39Z' },
+  event_count: 3,
+  meta: null,
 };
 
 function problem(status: number, type: string): Reply {
@@ -81,6 +87,12 @@ describe('heron status', () => {
     ['another server’s JSON', { status: 200, body: { ok: true } }, 'not-the-query-api'],
     ['another server’s list', { status: 200, body: [] }, 'not-the-query-api'],
     ['another server’s error', { status: 404, body: { error: 'x' } }, 'not-the-query-api'],
+    [
+      'another server’s problem, such as ingest’s',
+      { ...problem(405, ''), body: { detail: 'POST.' } },
+      'not-the-query-api',
+    ],
+    ['a problem of what stands before it', { ...problem(503, ''), body: { detail: 'Later.' } }, 'unavailable'],
     ['a login page', { status: 302, body: '', type: 'text/html' }, 'not-the-query-api'],
     ['IAM, without credentials', { status: 403, body: '<html>', type: 'text/html' }, 'unauthenticated'],
   ])('tells apart by its code: %s', async (_, reply, code) => {
@@ -93,6 +105,34 @@ describe('heron status', () => {
     const { code, stdout, stderr } = await heron(['status', 'a', '--url', url]);
     expect({ code, stdout, stderr }).toEqual({ code: 1, stdout: '', stderr: 'heron: It is end-user-unknown.\n' });
   });
+});
+
+describe('a query API that takes its time', () => {
+  it.each([['status'], ['events']])(
+    'is waited for by heron %s, which says so, and is then believed',
+    async (command) => {
+      const late = createServer((request, response) => {
+        const isOfEvents = request.url?.includes('/events');
+        const body = JSON.stringify(isOfEvents ? { events: [], next_page_token: null } : STATE);
+        const answer = () => response.writeHead(200, { 'Content-Type': 'application/json' }).end(body);
+        waiting.then(answer);
+      });
+      await new Promise<void>((resolve) => late.listen(0, '127.0.0.1', resolve));
+      const address = `http://127.0.0.1:${(late.address() as AddressInfo).port}/`;
+      const child = spawn(process.execPath, [HERON, command, 'a', '--url', address], {
+        stdio: ['ignore', 'ignore', 'pipe'],
+      });
+      const waiting = new Promise<void>((resolve) => {
+        child.stderr.setEncoding('utf8').on('data', (text: string) => {
+          if (text.includes(`Still waiting for ${address} …`)) resolve();
+        });
+      });
+      const [code] = await once(child, 'close');
+      late.close();
+      expect(code).toBe(0);
+      await waiting;
+    },
+  );
 });
 
 describe('a deployed query, which lets in only whom IAM knows', () => {
@@ -121,7 +161,7 @@ describe('a deployed query, which lets in only whom IAM knows', () => {
     });
     await new Promise<void>((resolve) => metadata.listen(0, '127.0.0.1', resolve));
     const { GOOGLE_APPLICATION_CREDENTIALS, ...others } = env;
-    const { code, stderr } = await heron(['status', 'a', '--url', url], {
+    const { code, stderr } = await heron(['status', 'a', '--quiet', '--url', url], {
       ...others,
       HOME: '/nonexistent', // and no credentials of a person
       METADATA_SERVER_DETECTION: 'assume-present',
@@ -170,6 +210,24 @@ describe('heron wait', () => {
     expect(await failing('wait', 'a', '--for', 'failed', '--timeout', '1s')).toMatchObject({
       exit: 1,
       code: 'timed-out',
+    });
+  });
+
+  it('that is over says so where nobody has heard of the end user', async () => {
+    answer = () => problem(404, 'end-user-unknown');
+    expect(await failing('wait', 'acme', '--for', 'failed', '--timeout', '1s')).toMatchObject({
+      exit: 1,
+      code: 'timed-out',
+      message: expect.stringMatching(/^No webhook has named acme within 1 s, nor before\./),
+    });
+  });
+
+  it('for a status that Heron does not document says so at once, and waits', async () => {
+    answer = () => ({ status: 200, body: STATE });
+    const { code, stderr } = await heron(['wait', 'a', '--for', 'procesed,failed', '--url', url]);
+    expect({ code, stderr }).toEqual({
+      code: 0,
+      stderr: 'Heron does not document the status procesed: it is waited for all the same.\n',
     });
   });
 
