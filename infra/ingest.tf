@@ -5,9 +5,10 @@ resource "google_cloudfunctions2_function" "ingest" {
   location    = var.region
 
   build_config {
-    runtime         = local.runtime
-    entry_point     = "ingest"
-    service_account = google_service_account.build.id
+    runtime           = local.runtime
+    entry_point       = "ingest"
+    docker_repository = google_artifact_registry_repository.functions.id
+    service_account   = google_service_account.build.id
 
     source {
       storage_source {

@@ -4,9 +4,10 @@ resource "google_cloudfunctions2_function" "query" {
   location    = var.region
 
   build_config {
-    runtime         = local.runtime
-    entry_point     = "query"
-    service_account = google_service_account.build.id
+    runtime           = local.runtime
+    entry_point       = "query"
+    docker_repository = google_artifact_registry_repository.functions.id
+    service_account   = google_service_account.build.id
 
     source {
       storage_source {

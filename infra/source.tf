@@ -41,6 +41,37 @@ resource "google_storage_bucket_object" "source" {
   source = data.archive_file.source.output_path
 }
 
+# Where builds leave their images. Google would make a repository of its own at the first build, for which first builds at
+# once race, and which keeps every image for good.
+resource "google_artifact_registry_repository" "functions" {
+  repository_id = "${var.prefix}heron-functions"
+  description   = "Images of the functions"
+  location      = var.region
+  format        = "DOCKER"
+
+  # What is kept by one policy is not deleted by another; ten are as many deployments of a function to go back to.
+  cleanup_policies {
+    id     = "keep-newest"
+    action = "KEEP"
+
+    most_recent_versions {
+      keep_count = 10
+    }
+  }
+
+  cleanup_policies {
+    id     = "delete-old"
+    action = "DELETE"
+
+    condition {
+      older_than = "2592000s" # 30 days
+      tag_state  = "ANY"
+    }
+  }
+
+  depends_on = [google_project_service.api]
+}
+
 # Builds run as this account, which can do nothing else, and not as the project's default one.
 resource "google_service_account" "build" {
   account_id   = "${var.prefix}fn-build"
@@ -49,8 +80,10 @@ resource "google_service_account" "build" {
   depends_on = [google_project_service.api]
 }
 
+# Artifact Registry knows no conditions on names (a grant with one is none), so the right to write images is one on the
+# project, until somebody grants it on the repository itself.
 resource "google_project_iam_member" "build" {
-  for_each = toset(["roles/artifactregistry.writer", "roles/logging.logWriter"])
+  for_each = toset(concat(["roles/logging.logWriter"], var.build_repository_granted ? [] : ["roles/artifactregistry.writer"]))
 
   project = var.project_id
   role    = each.value

@@ -32,6 +32,12 @@ variable "backup_retention_days" {
   }
 }
 
+variable "build_repository_granted" {
+  description = "The build account has been granted roles/artifactregistry.writer on our own image repository by hand: take its right to write images away from the project. See README.md."
+  type        = bool
+  default     = false
+}
+
 variable "event_retention_days" {
   description = "Delete events from the log after so many days. null keeps those recorded from then on; what is deleted cannot be rebuilt from."
   type        = number

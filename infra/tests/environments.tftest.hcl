@@ -28,6 +28,7 @@ run "smallest" {
     project_id = run.smallest_example.values.project_id
   }
 
+
   assert {
     condition     = keys(run.smallest_example.values) == ["project_id"] && google_cloudfunctions2_function.ingest.name == "ingest"
     error_message = "the project is all that must be given"
@@ -96,6 +97,7 @@ run "staging" {
     labels                = run.staging_example.values.labels
   }
 
+
   assert {
     condition = alltrue([for name in concat(
       values(google_pubsub_topic.event)[*].name,
@@ -111,6 +113,7 @@ run "staging" {
         google_cloudfunctions2_function.ingest.name,
         google_cloudfunctions2_function.projector.name,
         google_cloudfunctions2_function.query.name,
+        google_artifact_registry_repository.functions.repository_id,
         google_firestore_database.events.name,
         google_monitoring_alert_policy.too_large.display_name,
         google_secret_manager_secret.heron.secret_id,

@@ -79,11 +79,12 @@ run "functions" {
     condition = alltrue([for function in [google_cloudfunctions2_function.ingest, google_cloudfunctions2_function.projector, google_cloudfunctions2_function.query] : alltrue([
       function.build_config[0].runtime == "nodejs24",
       function.build_config[0].service_account == google_service_account.build.id,
+      function.build_config[0].docker_repository == google_artifact_registry_repository.functions.id,
       function.build_config[0].source[0].storage_source[0].object == google_storage_bucket_object.source.name,
       function.service_config[0].environment_variables.NODE_ENV == "production",
       function.service_config[0].environment_variables.GOOGLE_CLOUD_PROJECT == "my-project",
     ])])
-    error_message = "every function runs on Node 24, is built as an account of its own from the one archive, and runs in production mode"
+    error_message = "every function runs on Node 24, is built as an account of its own from the one archive into our own repository, and runs in production mode"
   }
 
   assert {
@@ -101,6 +102,19 @@ run "functions" {
       sort(keys(google_cloudfunctions2_function.query.service_config[0].environment_variables)) == tolist(["FIRESTORE_DATABASE", "GOOGLE_CLOUD_PROJECT", "NODE_ENV"])
     )
     error_message = "each function gets the environment it reads, and no more"
+  }
+
+  assert {
+    condition = (
+      google_artifact_registry_repository.functions.repository_id == "heron-functions" &&
+      google_artifact_registry_repository.functions.format == "DOCKER" &&
+      google_artifact_registry_repository.functions.location == "us-east1" &&
+      { for policy in google_artifact_registry_repository.functions.cleanup_policies : policy.action => join(" ", concat([for one in policy.most_recent_versions : tostring(one.keep_count)], policy.condition[*].older_than)) } == {
+        KEEP   = "10"
+        DELETE = "2592000s"
+      }
+    )
+    error_message = "images older than 30 days go, and the newest ten of each function stay"
   }
 
   assert {
@@ -168,7 +182,7 @@ run "least_rights" {
       ) : join(" ", [grant.member, grant.role, length(grant.condition)])]) == toset([
       "group:operators@example.com roles/datastore.user 1",                                         # Firestore has no IAM below the project: a condition names the database
       "group:operators@example.com roles/pubsub.viewer 1",                                          # subscriptions can be listed in the whole project only: erasure looks into every dead-letter subscription
-      "serviceAccount:fn-build@my-project.iam.gserviceaccount.com roles/artifactregistry.writer 0", # the repository of the images is Google's to make
+      "serviceAccount:fn-build@my-project.iam.gserviceaccount.com roles/artifactregistry.writer 0", # Artifact Registry knows no conditions; see build_repository_granted
       "serviceAccount:fn-build@my-project.iam.gserviceaccount.com roles/logging.logWriter 0",       # logs have no IAM of their own
       "serviceAccount:fn-build@my-project.iam.gserviceaccount.com roles/storage.objectViewer 1",    # of the two buckets with the source
       "serviceAccount:fn-projector@my-project.iam.gserviceaccount.com roles/datastore.user 1",      # as operators
@@ -194,6 +208,19 @@ run "least_rights" {
       toset([for grant in google_pubsub_topic_iam_member.operator : "${grant.topic} ${grant.member}"]) == toset(["replay.projector group:operators@example.com"])
     )
     error_message = "operators read dead letters and send them again"
+  }
+}
+
+run "builds_write_one_repository" {
+  command = plan
+
+  variables {
+    build_repository_granted = true
+  }
+
+  assert {
+    condition     = keys(google_project_iam_member.build) == ["roles/logging.logWriter"]
+    error_message = "where the build account has its right on the repository, it has none on others"
   }
 }
 

@@ -2,6 +2,10 @@ mock_data "google_project" {
   defaults = { number = "123456789012" }
 }
 
+mock_resource "google_artifact_registry_repository" {
+  defaults = { id = "projects/my-project/locations/us-east1/repositories/heron-functions" }
+}
+
 mock_resource "google_cloudfunctions2_function" {
   defaults = { service_config = { uri = "https://function.run.app" } }
 }
