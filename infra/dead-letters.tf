@@ -15,6 +15,7 @@ resource "google_pubsub_subscription" "dead_letter" {
   topic                      = each.value.name
   ack_deadline_seconds       = local.delivery.ack_deadline_seconds
   message_retention_duration = "2678400s" # 31 days, the most there is
+  deletion_policy            = var.deletion_protection ? "PREVENT" : "DELETE"
 
   expiration_policy {
     ttl = ""

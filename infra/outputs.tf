@@ -42,6 +42,15 @@ output "subscribers" {
   } }
 }
 
+# A plan ends with how outputs change: so it says in words what a removal deletes.
+output "waiting" {
+  description = "Where events and dead letters wait. What a plan takes out of this list, or changes in it, is deleted with what waits in it (deletion_protection refuses that)."
+  value = merge(
+    { for key, subscription in local.subscriptions : "${var.prefix}${key}" => subscription.filter == null ? "events, until ${subscription.subscriber} takes them" : "events with ${subscription.filter}, until ${subscription.subscriber} takes them" },
+    { for name, topic in google_pubsub_topic.dead_letter : topic.name => "dead letters of ${name}, for 31 days" },
+  )
+}
+
 output "webhook_url" {
   description = "What to give to Heron."
   value       = google_cloudfunctions2_function.ingest.service_config[0].uri

@@ -58,6 +58,7 @@ resource "google_pubsub_subscription" "subscriber" {
   filter                     = each.value.filter
   ack_deadline_seconds       = coalesce(local.subscribers[each.value.subscriber].ack_deadline_seconds, local.delivery.ack_deadline_seconds)
   message_retention_duration = "604800s"
+  deletion_policy            = var.deletion_protection ? "PREVENT" : "DELETE"
 
   expiration_policy {
     ttl = "" # never: it would vanish after 31 idle days

@@ -38,6 +38,12 @@ variable "build_repository_granted" {
   default     = false
 }
 
+variable "deletion_protection" {
+  description = "Refuse to delete a subscription, and with it what waits in it: one that is removed, renamed or given another filter, dead letters included. To delete some on purpose, apply once with false, then remove them."
+  type        = bool
+  default     = true
+}
+
 variable "event_retention_days" {
   description = "Delete events from the log after so many days. null keeps those recorded from then on; what is deleted cannot be rebuilt from."
   type        = number

@@ -8,7 +8,7 @@ terraform {
     }
     google = {
       source  = "hashicorp/google"
-      version = ">= 7.0, < 8"
+      version = ">= 7.33, < 8" # deletion_policy of subscriptions
     }
   }
 }

@@ -87,6 +87,20 @@ run "subscriptions" {
   }
 
   assert {
+    condition     = alltrue([for subscription in concat(values(google_pubsub_subscription.subscriber), values(google_pubsub_subscription.dead_letter)) : subscription.deletion_policy == "PREVENT"])
+    error_message = "what waits is not deleted by the way"
+  }
+
+  assert {
+    condition = (
+      output.waiting["underwriting.end_user.processed"] == "events with attributes.\"ce-status\" = \"processed\", until underwriting takes them" &&
+      output.waiting["dead-letter.ledger"] == "dead letters of ledger, for 31 days" &&
+      toset(keys(output.waiting)) == toset(concat(values(google_pubsub_subscription.subscriber)[*].name, values(google_pubsub_subscription.dead_letter)[*].name))
+    )
+    error_message = "a plan that removes or changes a subscription says at its end what is deleted"
+  }
+
+  assert {
     condition = (
       toset(values(google_pubsub_topic_iam_member.pubsub_agent)[*].topic) == toset(values(google_pubsub_topic.dead_letter)[*].name) &&
       alltrue([for grant in google_pubsub_topic_iam_member.pubsub_agent : grant.role == "roles/pubsub.publisher" && grant.member == local.pubsub_agent]) &&
@@ -173,5 +187,18 @@ run "subscriptions" {
       strcontains(output.subscribers.underwriting.todo, "--member=serviceAccount:sub-underwriting@my-project.iam.gserviceaccount.com")
     )
     error_message = "a subscriber is told what it must know"
+  }
+}
+
+run "to_be_removed" {
+  command = plan
+
+  variables {
+    deletion_protection = false
+  }
+
+  assert {
+    condition     = alltrue([for subscription in concat(values(google_pubsub_subscription.subscriber), values(google_pubsub_subscription.dead_letter)) : subscription.deletion_policy == "DELETE"])
+    error_message = "what waits can be deleted on purpose"
   }
 }
