@@ -169,15 +169,32 @@ resource "google_monitoring_alert_policy" "ingest_config" {
   depends_on = [google_project_service.api]
 }
 
-# A subscriber has its own: dead letters, or events that wait too long.
+# A subscriber has its own: dead letters, or events that wait too long. Whose reason that is, nobody can tell for sure from
+# outside: it says whose to take it for, and where to look.
+locals {
+  reasons = { for name, subscriber in local.subscribers : name => (
+    name == "projector" ? {
+      whose = "ours"
+      how   = "Ours: the projector is part of this. Its log says what it refuses and why; the outcome `unavailable` is Firestore."
+      } : subscriber.paused ? {
+      whose = "ours"
+      how   = "Ours: ${name} is paused, and its events are kept for 7 days, no longer. Set paused = false, or they are lost one after another."
+      } : {
+      push     = { whose = "theirs", how = "Theirs, unless Pub/Sub may not call them: in Metrics Explorer, subscription/push_request_count of their subscriptions by response_class. remote_server_5xx, deadline_exceeded and invalid are answers of their service, unreachable its address. remote_server_4xx is theirs too, but 401 and 403 may mean that nobody lets sub-${name} in. No push at all is ours: apply the Terraform module." }
+      pull     = { whose = "theirs", how = "Theirs: nobody pulls, or what is pulled is not acknowledged in time. Ours only where their log has PERMISSION_DENIED: pull_members and service_accounts." }
+      bigquery = { whose = "ours", how = "Ours: Pub/Sub writes the table as sub-${name}. subscription/push_request_count by response_code says what BigQuery answers. Theirs where somebody has changed or removed the table." }
+    }[subscriber.kind]
+  ) }
+}
+
 resource "google_monitoring_alert_policy" "subscriber" {
   for_each = local.subscribers
 
-  display_name          = "${var.prefix}heron: ${each.key} does not get its events"
+  display_name          = "${var.prefix}heron: ${each.key} does not get its events (most likely ${local.reasons[each.key].whose})"
   combiner              = "OR"
   severity              = "ERROR"
   notification_channels = local.notification_places
-  user_labels           = local.labels
+  user_labels           = merge(local.labels, { subscriber = each.key, reason = local.reasons[each.key].whose })
 
   conditions {
     display_name = "${each.key} has dead letters"
@@ -213,6 +230,6 @@ resource "google_monitoring_alert_policy" "subscriber" {
   }
 
   documentation {
-    content = "Dead letters: ${each.key} refused an event ${local.delivery.max_delivery_attempts} times${each.key == "projector" ? ", or the projector knows that it can never succeed" : ""}. They wait in ${var.prefix}dead-letter.${each.key} for 31 days, and block nothing. Read them, mend the cause, send them again to ${var.prefix}replay.${each.key}, which reaches ${each.key} alone.\n\nWaiting: ${each.key} refuses, is too slow, or is not there. Look at its log and its error rate; events are kept for 7 days, and each is tried for some 16 hours before it is a dead letter."
+    content = "${local.reasons[each.key].how}\n\nDead letters: ${each.key} refused an event ${local.delivery.max_delivery_attempts} times${each.key == "projector" ? ", or the projector knows that it can never succeed" : ""}. They wait in ${var.prefix}dead-letter.${each.key} for 31 days, and block nothing. Read them, mend the cause, send them again to ${var.prefix}replay.${each.key}, which reaches ${each.key} alone.\n\nWaiting: ${each.key} refuses, is too slow, or is not there. Look at its log and its error rate; events are kept for 7 days, and each is tried for some 16 hours before it is a dead letter."
   }
 }

@@ -30,13 +30,14 @@ output "subscribers" {
   description = "What each subscriber must know."
   value = { for name, subscriber in local.subscribers : name => {
     dead_letters    = google_pubsub_subscription.dead_letter[name].name
+    paused          = subscriber.paused
     replay_topic    = google_pubsub_topic.replay[name].name
     service_account = try(google_service_account.subscriber[name].email, null)
     subscriptions   = sort([for key, subscription in local.subscriptions : google_pubsub_subscription.subscriber[key].name if subscription.subscriber == name])
     token_audience  = subscriber.push_audience
     todo = {
       bigquery = "Nothing: Pub/Sub writes ${coalesce(subscriber.bigquery_table, "the table")}."
-      pull     = "Pull from the subscriptions, as one of pull_members."
+      pull     = "Pull from the subscriptions, as one of pull_members or service_accounts."
       push     = name == "projector" ? "Nothing: it is set up." : "Let the service account call the service: gcloud run services add-iam-policy-binding SERVICE --region=REGION --role=roles/run.invoker --member=serviceAccount:${try(google_service_account.subscriber[name].email, "")}"
     }[subscriber.kind]
   } }

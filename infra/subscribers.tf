@@ -1,40 +1,58 @@
 # How an event reaches a service. The projector is a subscriber like any other.
 locals {
-  subscribers = merge(
-    { for name, subscriber in var.subscribers : name => merge(subscriber, {
-      kind          = subscriber.push_endpoint != null ? "push" : subscriber.bigquery_table != null ? "bigquery" : "pull"
-      push_audience = try(coalesce(subscriber.push_audience, subscriber.push_endpoint), null)
-    }) },
-    {
-      projector = {
-        kind                  = "push"
-        topics                = ["*", "unrouted", "doctor.canary"]
-        filter                = null
-        push_endpoint         = google_cloudfunctions2_function.projector.service_config[0].uri
-        push_audience         = google_cloudfunctions2_function.projector.service_config[0].uri
-        wrapped               = true # an unwrapped body need not be UTF-8, which HTTP headers cannot tell
-        pull_members          = []
-        bigquery_table        = null
-        ack_deadline_seconds  = null
-        alert_unacked_minutes = 30
-      }
-    },
-  )
+  projector = {
+    kind                  = "push"
+    topics                = ["*", "unrouted", "doctor.canary"] # the last is nobody else's
+    filter                = null
+    push_endpoint         = google_cloudfunctions2_function.projector.service_config[0].uri
+    push_audience         = google_cloudfunctions2_function.projector.service_config[0].uri
+    wrapped               = true # an unwrapped body need not be UTF-8, which HTTP headers cannot tell
+    paused                = false
+    pull_members          = []
+    service_accounts      = []
+    bigquery_table        = null
+    ack_deadline_seconds  = null
+    alert_unacked_minutes = 30
+  }
 
-  kinds = { for kind in ["bigquery", "pull", "push"] : kind => toset([for name, subscriber in local.subscribers : name if subscriber.kind == kind]) }
+  services = { for name, service in var.subscribers : name => merge(service, {
+    kind                  = service.push_endpoint != null ? "push" : service.bigquery_table != null ? "bigquery" : "pull"
+    push_audience         = try(coalesce(service.push_audience, service.push_endpoint), null)
+    service_accounts      = [for account in service.service_accounts : "serviceAccount:${trimprefix(account, "serviceAccount:")}"]
+    alert_unacked_minutes = service.paused ? 5 * 24 * 60 : service.alert_unacked_minutes # its events are kept for 7 days
+  }) }
 
-  # A subscription for each subscriber and topic, and one for what is sent again to that subscriber alone.
-  subscriptions = merge([for name, subscriber in local.subscribers : merge(
-    { for topic in distinct(flatten([for topic in subscriber.topics : topic == "*" ? local.heron_topics : [topic]])) :
-      "${name}.${topic}" => { subscriber = name, topic = google_pubsub_topic.event[topic].name, filter = subscriber.filter }
-    },
-    # Without a filter: what is redriven may be older than the filter, and Pub/Sub would throw it away.
-    { "replay.${name}" = { subscriber = name, topic = google_pubsub_topic.replay[name].name, filter = null } },
-  )]...)
+  subscribers = merge(local.services, { projector = local.projector })
+  kinds       = { for kind in ["bigquery", "pull", "push"] : kind => toset([for name, subscriber in local.subscribers : name if subscriber.kind == kind]) }
 
-  pull_grants = merge([for key, subscription in local.subscriptions : {
-    for member in local.subscribers[subscription.subscriber].pull_members : "${key} ${member}" => { subscription = key, member = member }
-  } if contains(local.kinds.pull, subscription.subscriber)]...)
+  # What each is told of: a pattern stands for those of Heron's topics that it matches.
+  topics = { for name, subscriber in local.subscribers : name => distinct(flatten([
+    for entry in subscriber.topics : strcontains(entry, "*") ? regexall("(?m)^\\Q${replace(entry, "*", "\\E.*\\Q")}\\E$", join("\n", local.heron_topics)) : [entry]
+  ])) }
+
+  event_subscriptions = { for pair in flatten([for name, topics in local.topics : [for topic in topics : { name = name, topic = topic }]]) :
+    "${pair.name}.${pair.topic}" => {
+      subscriber = pair.name
+      topic      = google_pubsub_topic.event[pair.topic].name
+      filter     = local.subscribers[pair.name].filter
+    }
+  }
+
+  # What is sent again to one alone. Without a filter: it may be older than the filter, and Pub/Sub would throw it away.
+  replay_subscriptions = { for name in keys(local.subscribers) :
+    "replay.${name}" => { subscriber = name, topic = google_pubsub_topic.replay[name].name, filter = null }
+  }
+
+  subscriptions = merge(local.event_subscriptions, local.replay_subscriptions)
+
+  pullers = { for name in local.kinds.pull : name => setunion(local.subscribers[name].pull_members, local.subscribers[name].service_accounts) }
+  pull_grants = { for grant in flatten([
+    for key, subscription in local.subscriptions : [for member in lookup(local.pullers, subscription.subscriber, []) : { subscription = key, member = member }]
+  ]) : "${grant.subscription} ${grant.member}" => grant }
+
+  discard_grants = { for grant in flatten([
+    for name, subscriber in local.subscribers : [for member in subscriber.service_accounts : { subscriber = name, member = member }]
+  ]) : "${grant.subscriber} ${grant.member}" => grant }
 
   # project.dataset.table
   tables = { for name in local.kinds.bigquery : name => split(".", local.subscribers[name].bigquery_table) }
@@ -75,7 +93,7 @@ resource "google_pubsub_subscription" "subscriber" {
   }
 
   dynamic "push_config" {
-    for_each = contains(local.kinds.push, each.value.subscriber) ? [local.subscribers[each.value.subscriber]] : []
+    for_each = contains(local.kinds.push, each.value.subscriber) && !local.subscribers[each.value.subscriber].paused ? [local.subscribers[each.value.subscriber]] : []
 
     content {
       push_endpoint = push_config.value.push_endpoint
@@ -107,6 +125,19 @@ resource "google_pubsub_subscription" "subscriber" {
   }
 
   # Pub/Sub checks at once that it may write the table.
+  depends_on = [google_service_account_iam_member.pubsub_agent, terraform_data.table_granted]
+}
+
+# IAM takes some minutes to believe a grant on a table.
+resource "terraform_data" "table_granted" {
+  for_each = local.tables
+
+  triggers_replace = [each.value, google_service_account.subscriber[each.key].unique_id]
+
+  provisioner "local-exec" {
+    command = "sleep 120"
+  }
+
   depends_on = [google_bigquery_table_iam_member.subscriber, google_service_account_iam_member.pubsub_agent]
 }
 
@@ -127,6 +158,15 @@ resource "terraform_data" "pulled" {
   for_each = local.pull_grants
 
   triggers_replace = google_pubsub_subscription.subscriber[each.value.subscription].id
+}
+
+# What a service discards goes there at once, with its reason.
+resource "google_pubsub_topic_iam_member" "discard" {
+  for_each = local.discard_grants
+
+  topic  = google_pubsub_topic.dead_letter[each.value.subscriber].name
+  role   = "roles/pubsub.publisher"
+  member = each.value.member
 }
 
 resource "google_bigquery_table_iam_member" "subscriber" {

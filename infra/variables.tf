@@ -271,25 +271,32 @@ variable "restored_database" {
 variable "subscribers" {
   description = <<-EOT
     Services that receive events, by name. Each has its own subscriptions, dead letters, replay topic and alert.
-    topics                 Heron topics, "*" for all of them, "unrouted" for what no topic is known for
-    filter                 Pub/Sub filter on the attributes, such as: attributes."ce-status" = "processed". Another one later
-                           makes the subscriptions anew: what waits in them is gone. So does another name
+    topics                 Heron topics, or patterns in which * stands for anything ("end_user.*", "*"), which take in the
+                           topics that Heron adds; "unrouted" for what no topic is known for
+    filter                 Pub/Sub filter on the attributes, such as: attributes."ce-status" = "processed"
     push_endpoint          https address that Pub/Sub posts to, or
     pull_members           who pulls, or
     bigquery_table         project.dataset.table that Pub/Sub writes to
+    service_accounts       e-mail addresses of the service's own accounts, which may publish to its dead letters, and pull
+                           where nothing is pushed
+    paused                 keeps events, for 7 days at most, and pushes none
     wrapped                pushes as Pub/Sub's JSON, the body in base64; else as CloudEvents over HTTP
     push_audience          audience of the push's identity token; the endpoint unless given
     ack_deadline_seconds   how long one delivery may take
-    alert_unacked_minutes  how old the oldest event may get before the alert
+    alert_unacked_minutes  how old the oldest event may get before the alert; a paused one's may get 5 days
+    Another name or filter, or a topic less, deletes subscriptions with what waits in them; another name deletes the dead
+    letters too, and a filter never brings back what it left out. deletion_protection refuses that.
   EOT
   type = map(object({
     topics                = list(string)
     filter                = optional(string)
     push_endpoint         = optional(string)
-    push_audience         = optional(string)
-    wrapped               = optional(bool, false)
     pull_members          = optional(list(string), [])
     bigquery_table        = optional(string)
+    service_accounts      = optional(list(string), [])
+    paused                = optional(bool, false)
+    wrapped               = optional(bool, false)
+    push_audience         = optional(string)
     ack_deadline_seconds  = optional(number)
     alert_unacked_minutes = optional(number, 30)
   }))
@@ -306,21 +313,23 @@ variable "subscribers" {
   }
 
   validation {
-    condition = alltrue(flatten([for subscriber in var.subscribers : [for topic in subscriber.topics : contains(concat(local.heron_topics, ["*", "unrouted"]), topic)]]))
+    condition = alltrue(flatten([for subscriber in var.subscribers : [
+      for entry in subscriber.topics : entry == "unrouted" || length(regexall("(?m)^\\Q${replace(entry, "*", "\\E.*\\Q")}\\E$", join("\n", local.heron_topics))) > 0
+    ]]))
     error_message = "subscribers: Heron has no such topic: ${join(", ", flatten([for name, subscriber in var.subscribers : [
-      for topic in subscriber.topics : "${topic} (of ${name})" if !contains(concat(local.heron_topics, ["*", "unrouted"]), topic)
-    ]]))}. Write \"*\", \"unrouted\" or any of: ${join(", ", sort(local.heron_topics))}."
+      for entry in subscriber.topics : "${entry} (of ${name})" if entry != "unrouted" && length(regexall("(?m)^\\Q${replace(entry, "*", "\\E.*\\Q")}\\E$", join("\n", local.heron_topics))) == 0
+    ]]))}. Write \"unrouted\", a pattern such as \"end_user.*\" or \"*\", or any of: ${join(", ", sort(local.heron_topics))}."
   }
 
   validation {
     condition = alltrue([for subscriber in var.subscribers : 1 == length([
-      for given in [subscriber.push_endpoint != null, length(subscriber.pull_members) > 0, subscriber.bigquery_table != null] : true if given
+      for given in [
+        subscriber.push_endpoint != null,
+        subscriber.bigquery_table != null,
+        length(subscriber.pull_members) > 0 || (subscriber.push_endpoint == null && length(subscriber.service_accounts) > 0),
+      ] : true if given
     ])])
-    error_message = "subscribers: each has one destination. Write exactly one of push_endpoint, pull_members (not empty) and bigquery_table for ${join(", ", [
-      for name, subscriber in var.subscribers : name if 1 != length([
-        for given in [subscriber.push_endpoint != null, length(subscriber.pull_members) > 0, subscriber.bigquery_table != null] : true if given
-      ])
-    ])}."
+    error_message = "subscribers: each has one destination. Write push_endpoint, or bigquery_table (without service_accounts, which have nothing to pull there), or who pulls: pull_members or service_accounts."
   }
 
   validation {
@@ -334,8 +343,18 @@ variable "subscribers" {
   }
 
   validation {
+    condition     = alltrue([for subscriber in var.subscribers : !subscriber.paused || subscriber.push_endpoint != null])
+    error_message = "subscribers: only pushes can be paused, and ${join(", ", [for name, subscriber in var.subscribers : name if subscriber.paused && subscriber.push_endpoint == null])} gets none. Who pulls pauses by not pulling; what BigQuery is written, Terraform cannot hold back."
+  }
+
+  validation {
     condition     = alltrue(flatten([for subscriber in var.subscribers : [for member in subscriber.pull_members : can(regex("^(user|group|serviceAccount|principal|principalSet):.+$", member))]]))
     error_message = "subscribers: write each of pull_members as serviceAccount:…, group:…, user:…, principal:… or principalSet:…."
+  }
+
+  validation {
+    condition     = alltrue(flatten([for subscriber in var.subscribers : [for account in subscriber.service_accounts : can(regex("^(serviceAccount:)?[^@: ]+@[^@: ]+[.]gserviceaccount[.]com$", account))]]))
+    error_message = "subscribers: write each of service_accounts as its e-mail address, NAME@PROJECT.iam.gserviceaccount.com. People and groups that pull are pull_members."
   }
 
   validation {

@@ -8,13 +8,20 @@ query_members         = ["serviceAccount:underwriting@my-project.iam.gserviceacc
 
 subscribers = {
   underwriting = {
-    topics        = ["end_user.processed", "end_user.reviewed"]
-    push_endpoint = "https://underwriting.example.com/heron"
-    filter        = "attributes.\"ce-status\" = \"processed\""
+    topics           = ["end_user.processed", "end_user.reviewed"]
+    push_endpoint    = "https://underwriting.example.com/heron"
+    filter           = "attributes.\"ce-status\" = \"processed\""
+    service_accounts = ["underwriting@my-project.iam.gserviceaccount.com"]
+  }
+  notifications = {
+    topics        = ["end_user.*"]
+    push_endpoint = "https://notifications.example.com/heron"
+    paused        = true
   }
   ledger = {
-    topics       = ["*"]
-    pull_members = ["serviceAccount:ledger@my-project.iam.gserviceaccount.com"]
+    topics           = ["*"]
+    service_accounts = ["ledger@my-project.iam.gserviceaccount.com"]
+    pull_members     = ["group:ledger-team@example.com"]
   }
   warehouse = {
     topics         = ["*", "unrouted"]

@@ -10,7 +10,7 @@ mock_provider "google" {
 }
 
 variables {
-  project_id = "my-project"
+  project_id   = "my-project"
 }
 
 run "a_topic_heron_does_not_have" {
@@ -28,6 +28,61 @@ run "the_doctors_canary" {
   command = plan
   variables {
     subscribers = { billing = { topics = ["doctor.canary"], push_endpoint = "https://billing.example.com" } }
+  }
+  plan_options {
+    target = [google_pubsub_topic.dead_letter]
+  }
+  expect_failures = [var.subscribers]
+}
+
+run "a_pattern_that_nothing_matches" {
+  command = plan
+  variables {
+    subscribers = { billing = { topics = ["end_users.*"], push_endpoint = "https://billing.example.com" } }
+  }
+  plan_options {
+    target = [google_pubsub_topic.dead_letter]
+  }
+  expect_failures = [var.subscribers]
+}
+
+run "a_dot_is_a_dot" {
+  command = plan
+  variables {
+    subscribers = { billing = { topics = ["end.user*"], push_endpoint = "https://billing.example.com" } }
+  }
+  plan_options {
+    target = [google_pubsub_topic.dead_letter]
+  }
+  expect_failures = [var.subscribers]
+}
+
+run "a_paused_pull" {
+  command = plan
+  variables {
+    subscribers = { billing = { topics = ["*"], paused = true, pull_members = ["group:billing@example.com"] } }
+  }
+  plan_options {
+    target = [google_pubsub_topic.dead_letter]
+  }
+  expect_failures = [var.subscribers]
+}
+
+run "accounts_with_nothing_to_pull" {
+  command = plan
+  variables {
+    subscribers = { billing = { topics = ["*"], bigquery_table = "my-project.heron.events", service_accounts = ["billing@my-project.iam.gserviceaccount.com"] } }
+  }
+  plan_options {
+    target = [google_pubsub_topic.dead_letter]
+  }
+  expect_failures = [var.subscribers]
+}
+
+run "a_person_as_service_account" {
+  command = plan
+  variables {
+    subscribers = { billing = { topics = ["*"], service_accounts = ["someone@example.com"] } }
   }
   plan_options {
     target = [google_pubsub_topic.dead_letter]

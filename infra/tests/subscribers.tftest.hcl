@@ -10,7 +10,7 @@ mock_provider "google" {
 }
 
 variables {
-  project_id = "my-project"
+  project_id   = "my-project"
 }
 
 # The project's number is known to a plan once reading the project has been switched on, as in every apply but the first.
@@ -48,10 +48,11 @@ run "subscriptions" {
       [for topic in concat(jsondecode(file("../functions/heron/topics.json"))[*].topic, ["unrouted", "doctor.canary"]) : "projector.${topic}"],
       [for topic in concat(jsondecode(file("../functions/heron/topics.json"))[*].topic, ["unrouted"]) : "warehouse.${topic}"],
       [for topic in jsondecode(file("../functions/heron/topics.json"))[*].topic : "ledger.${topic}"],
+      [for topic in jsondecode(file("../functions/heron/topics.json"))[*].topic : "notifications.${topic}" if startswith(topic, "end_user.")],
       ["underwriting.end_user.processed", "underwriting.end_user.reviewed"],
-      ["replay.ledger", "replay.projector", "replay.underwriting", "replay.warehouse"],
+      ["replay.ledger", "replay.notifications", "replay.projector", "replay.underwriting", "replay.warehouse"],
     ))
-    error_message = "each subscriber has a subscription for each of its topics, and one for replays; the projector has all topics and unrouted, and nobody else the doctor's canary"
+    error_message = "each subscriber has a subscription for each of its topics, of a pattern for those that it matches, and one for replays; the projector has all topics and unrouted, and nobody else the doctor's canary"
   }
 
   assert {
@@ -74,7 +75,7 @@ run "subscriptions" {
   }
 
   assert {
-    condition = alltrue([for subscriber in ["ledger", "projector", "underwriting", "warehouse"] : alltrue([
+    condition = alltrue([for subscriber in ["ledger", "notifications", "projector", "underwriting", "warehouse"] : alltrue([
       google_pubsub_topic.dead_letter[subscriber].name == "dead-letter.${subscriber}",
       google_pubsub_topic.replay[subscriber].name == "replay.${subscriber}",
       google_pubsub_subscription.dead_letter[subscriber].name == "dead-letter.${subscriber}",
@@ -115,7 +116,7 @@ run "subscriptions" {
       contains(["projector", "underwriting"], split(".", trimprefix(key, "replay."))[0]) == (length(subscription.push_config) == 1) &&
       contains(["warehouse"], split(".", trimprefix(key, "replay."))[0]) == (length(subscription.bigquery_config) == 1)
     ])
-    error_message = "each subscription has its subscriber's destination"
+    error_message = "each subscription has its subscriber's destination, and none while it is paused"
   }
 
   assert {
@@ -145,11 +146,12 @@ run "subscriptions" {
 
   assert {
     condition = (
-      toset(keys(google_service_account.subscriber)) == toset(["projector", "underwriting", "warehouse"]) &&
+      toset(keys(google_service_account.subscriber)) == toset(["notifications", "projector", "underwriting", "warehouse"]) &&
       { for name, grant in google_service_account_iam_member.pubsub_agent : name => grant.role } == {
-        projector    = "roles/iam.serviceAccountOpenIdTokenCreator"
-        underwriting = "roles/iam.serviceAccountOpenIdTokenCreator"
-        warehouse    = "roles/iam.serviceAccountTokenCreator"
+        notifications = "roles/iam.serviceAccountOpenIdTokenCreator"
+        projector     = "roles/iam.serviceAccountOpenIdTokenCreator"
+        underwriting  = "roles/iam.serviceAccountOpenIdTokenCreator"
+        warehouse     = "roles/iam.serviceAccountTokenCreator"
       }
     )
     error_message = "each has an account of its own, which Pub/Sub may be and nobody else"
@@ -158,9 +160,19 @@ run "subscriptions" {
   assert {
     condition = (
       toset([for grant in google_pubsub_subscription_iam_member.puller : "${grant.subscription} ${grant.member} ${grant.role}"]) ==
-      toset([for subscription in google_pubsub_subscription.subscriber : "${subscription.name} serviceAccount:ledger@my-project.iam.gserviceaccount.com roles/pubsub.subscriber" if strcontains(subscription.name, "ledger")])
+      toset(flatten([for subscription in google_pubsub_subscription.subscriber : [
+        for member in ["serviceAccount:ledger@my-project.iam.gserviceaccount.com", "group:ledger-team@example.com"] : "${subscription.name} ${member} roles/pubsub.subscriber"
+      ] if strcontains(subscription.name, "ledger")]))
     )
-    error_message = "whoever pulls may pull from its own subscriptions, and no others"
+    error_message = "whoever pulls may pull from its own subscriptions, replays included, and no others"
+  }
+
+  assert {
+    condition = toset([for grant in google_pubsub_topic_iam_member.discard : "${grant.topic} ${grant.member} ${grant.role}"]) == toset([
+      "dead-letter.ledger serviceAccount:ledger@my-project.iam.gserviceaccount.com roles/pubsub.publisher",
+      "dead-letter.underwriting serviceAccount:underwriting@my-project.iam.gserviceaccount.com roles/pubsub.publisher",
+    ])
+    error_message = "a service's own accounts may put what they discard into its own dead letters"
   }
 
   assert {
@@ -175,8 +187,21 @@ run "subscriptions" {
   }
 
   assert {
-    condition     = toset(keys(google_monitoring_alert_policy.subscriber)) == toset(["ledger", "projector", "underwriting", "warehouse"])
-    error_message = "each has its alert"
+    condition = { for name, alert in google_monitoring_alert_policy.subscriber : name => [alert.user_labels.reason, alert.conditions[1].condition_threshold[0].threshold_value] } == {
+      ledger        = ["theirs", 1800]
+      notifications = ["ours", 432000]
+      projector     = ["ours", 1800]
+      underwriting  = ["theirs", 1800]
+      warehouse     = ["ours", 1800]
+    }
+    error_message = "each has its alert, which knows whose reason it is; a paused one's comes before Pub/Sub lets its events go"
+  }
+
+  assert {
+    condition = alltrue([for name, alert in google_monitoring_alert_policy.subscriber :
+      strcontains(alert.display_name, "(most likely ${alert.user_labels.reason})") && startswith(lower(alert.documentation[0].content), alert.user_labels.reason)
+    ])
+    error_message = "and says so first"
   }
 
   assert {

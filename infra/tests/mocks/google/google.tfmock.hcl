@@ -56,6 +56,15 @@ override_resource {
 }
 
 override_resource {
+  target          = google_service_account.subscriber["notifications"]
+  override_during = plan
+  values = {
+    email = "sub-notifications@my-project.iam.gserviceaccount.com"
+    name  = "projects/my-project/serviceAccounts/sub-notifications@my-project.iam.gserviceaccount.com"
+  }
+}
+
+override_resource {
   target          = google_service_account.subscriber["projector"]
   override_during = plan
   values = {
