@@ -2,15 +2,17 @@
 # fails then is lost to it. Google shows a request some 2 minutes late: windows here are short enough to leave a person
 # more than half of those 21 minutes. PromQL, for a condition on a metric that has no data yet is refused otherwise.
 locals {
-  # Not 408: whoever writes the shape of a signature may let a body hang.
-  ingest_refusing  = format(local.promql.request, "ingest", ",response_code=~\"5..|429\"")
-  ingest_accepting = format(local.promql.request, "ingest", ",response_code_class=\"2xx\"")
+  # 403: nobody may call it; 429 and 5xx: no instance is free, or none starts, or ingest itself could not publish. Not 408:
+  # whoever writes the shape of a signature may let a body hang.
+  ingest_refusing  = format(local.promql.ingest_answer, ",status=~\"403|429|5..\"")
+  ingest_accepting = format(local.promql.ingest_answer, ",status=~\"2..\"")
   # What could be Heron's: it bears a signature. Without one it is a stranger's, and raises nothing.
   ingest_mismatching = format(local.promql.ingest, ",outcome=~\"malformed|mismatch\"")
   ingest_unrouted    = format(local.promql.ingest, ",outcome=\"unrouted\"")
   # By topic: what was published in the last hour, and what was pushed to the projector in the last two, in success or not.
   published           = "sum by (topic_id) (increase(pubsub_googleapis_com:topic_send_message_operation_count{monitored_resource=\"pubsub_topic\",topic_id=~\"${var.prefix}(${join("|", keys(google_pubsub_topic.event))})\",response_class=\"success\"}[1h]))"
   projected           = "label_replace(sum by (subscription_id) (increase(${format(local.promql.subscription, "push_request_count", "${var.prefix}projector[.].+")}[2h])) > 0, \"topic_id\", \"${var.prefix}$1\", \"subscription_id\", \"${var.prefix}projector[.](.+)\")"
+  bring_in            = "bring in what Heron gave up: `npx heron recover`"
   notification_places = concat(sort(var.notification_channels), [for channel in google_monitoring_notification_channel.email : channel.name])
 
   alerts = merge(
@@ -20,12 +22,12 @@ locals {
         title    = "ingest accepts nothing: Heron gives up 21 minutes after its first attempt"
         query    = "sum(increase(${local.ingest_refusing}[5m])) > 1 unless sum(increase(${local.ingest_accepting}[5m])) > 0"
         meaning  = "At least two attempts failed within 5 minutes and none succeeded. Each webhook is lost to us 21 minutes after its first attempt, until somebody has Heron send it again."
-        what     = "Read ingest's log for the outcome. `unavailable`: Pub/Sub does not take the events (status.cloud.google.com, ingest's right to publish, quota). Nothing logged at all: the function does not start, or all instances are taken; go back to the revision before (Cloud Run, Manage traffic) or raise max_instances. Afterwards ask Heron to resend what failed."
+        what     = "Read ingest's log for the outcome. `unavailable`: Pub/Sub does not take the events (status.cloud.google.com, ingest's right to publish, quota). Nothing logged by ingest itself: look at the answers in Cloud Run's request log. 403: nobody may call it (apply the Terraform module; an organisation's policy may forbid allUsers). 429: all instances are taken; raise max_instances. 5xx: it does not start; go back to the revision before (Cloud Run, Manage traffic). Afterwards ${local.bring_in}."
       }
       ingest-errors = {
         severity = "ERROR"
         title    = "ingest answers 5xx"
-        query    = "sum(increase(${local.ingest_refusing}[10m])) > 1 and sum(increase(${local.ingest_refusing}[10m])) > 0.01 * sum(increase(${format(local.promql.request, "ingest", "")}[10m]))"
+        query    = "sum(increase(${local.ingest_refusing}[10m])) > 1 and sum(increase(${local.ingest_refusing}[10m])) > 0.01 * sum(increase(${format(local.promql.ingest_answer, "")}[10m]))"
         meaning  = "More than one request in a hundred is refused. Heron's retries still bring them; each spends one of its three."
         what     = "As for \"ingest accepts nothing\", with more time."
       }
@@ -58,6 +60,15 @@ locals {
         what     = "Read the topic in ingest's log. Add it to functions/heron/topics.json and apply."
       }
     },
+    var.ingest.min_instances == 0 ? {} : {
+      ingest-absent = {
+        severity = "CRITICAL"
+        title    = "ingest has no instance"
+        query    = "absent(sum(max_over_time(run_googleapis_com:container_instance_count{monitored_resource=\"cloud_run_revision\",service_name=\"${var.prefix}ingest\"}[5m])) > 0)"
+        meaning  = "One is always kept, and for 5 minutes there has been none: the function is gone, or does not start. Seen without any request; if webhooks come, they are refused."
+        what     = "Cloud Run, ingest, Logs: why it does not start. Go back to the revision before (Manage traffic), or apply the Terraform module. Afterwards ${local.bring_in}."
+      }
+    },
     var.alert_silence_hours == null ? {} : {
       silence = {
         severity = "ERROR"
@@ -68,6 +79,13 @@ locals {
       }
     },
   )
+}
+
+check "somebody_is_told" {
+  assert {
+    condition     = length(var.alert_emails) + length(var.notification_channels) > 0
+    error_message = "Nobody is told when webhooks are lost: alert_emails and notification_channels are both empty. Alerts are made all the same, and wait in the console."
+  }
 }
 
 resource "google_monitoring_notification_channel" "email" {
@@ -104,7 +122,8 @@ resource "google_monitoring_alert_policy" "path" {
     content = "${each.value.meaning}\n\n${each.value.what}"
   }
 
-  depends_on = [google_logging_metric.outcome]
+  # None tells of what is not there yet.
+  depends_on = [google_cloudfunctions2_function.ingest, google_logging_metric.answer, google_logging_metric.outcome]
 }
 
 # What ingest refuses for its size no retry will bring.
@@ -133,6 +152,37 @@ resource "google_monitoring_alert_policy" "too_large" {
 
   documentation {
     content = "A body of over 10 MB, the most Pub/Sub takes, was answered 413 and dropped; Heron's retries will fare no better. It bore Heron's signature.\n\nAsk Heron's API for failed deliveries at that time, and take the payload from there."
+  }
+
+  depends_on = [google_project_service.api]
+}
+
+# A setting is wrong, and the function says which in its last line.
+resource "google_monitoring_alert_policy" "not_started" {
+  display_name          = "${var.prefix}heron: a function does not start"
+  combiner              = "OR"
+  severity              = "CRITICAL"
+  notification_channels = local.notification_places
+  user_labels           = local.labels
+
+  conditions {
+    display_name = "not_started"
+
+    condition_matched_log {
+      filter = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=(${join(" OR ", [for name in keys(local.functions) : "\"${var.prefix}${name}\""])}) AND jsonPayload.outcome=\"not_started\""
+    }
+  }
+
+  alert_strategy {
+    auto_close = "86400s"
+
+    notification_rate_limit {
+      period = "3600s"
+    }
+  }
+
+  documentation {
+    content = "A new instance refused its settings: an environment variable, the secret or the key is missing or wrong. Instances that run go on until they are replaced; then nothing is taken.\n\nThe line in the log says what to set. Apply the Terraform module, or add a good version of the secret."
   }
 
   depends_on = [google_project_service.api]

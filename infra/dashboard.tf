@@ -4,7 +4,7 @@ locals {
 
   charts = [
     { title = "ingest: requests by outcome", unit = "1/s", query = "sum by (outcome) (${format(local.logged_rate.ingest, "", "")})" },
-    { title = "ingest: requests by answer, as Google counts them", unit = "1/s", query = "sum by (response_code) (rate(${format(local.promql.request, "ingest", "")}[5m]))" },
+    { title = "ingest: POSTs by answer, as Google's front end gave it", unit = "1/s", query = "sum by (status) (rate(${format(local.promql.ingest_answer, "")}[5m]))" },
     { title = "ingest: milliseconds, 99 of 100", unit = "ms", query = "histogram_quantile(0.99, sum by (le) (rate(${format(local.promql.latency, "ingest")}[5m])))" },
     { title = "Events by topic", unit = "1/s", query = "sum by (topic) (${format(local.logged_rate.ingest, local.published_outcomes, local.published_outcomes)})" },
     { title = "Oldest waiting event by subscription", unit = "s", query = "topk(10, max by (subscription_id) (${format(local.promql.subscription, "oldest_unacked_message_age", "${var.prefix}(${join("|", keys(local.subscribers))}|replay)[.].+")}))" },
@@ -34,5 +34,5 @@ resource "google_monitoring_dashboard" "path" {
     }
   })
 
-  depends_on = [google_logging_metric.outcome]
+  depends_on = [google_logging_metric.answer, google_logging_metric.outcome]
 }

@@ -1,5 +1,5 @@
 variable "alert_emails" {
-  description = "Addresses that alerts are mailed to."
+  description = "Addresses that alerts are mailed to. Without them and notification_channels nobody is told, and each plan says so."
   type        = set(string)
   default     = []
 }

@@ -18,13 +18,39 @@ run "alerts" {
   command = plan
 
   assert {
-    condition     = toset(keys(google_monitoring_alert_policy.path)) == toset(["ingest-down", "ingest-errors", "ingest-secret", "silence", "topic-unread", "unauthorized", "unrouted"])
-    error_message = "ingest down, 5xx, 401s, a wrong secret, silence, unrouted, and a topic that nobody reads, are watched"
+    condition     = toset(keys(google_monitoring_alert_policy.path)) == toset(["ingest-absent", "ingest-down", "ingest-errors", "ingest-secret", "silence", "topic-unread", "unauthorized", "unrouted"])
+    error_message = "ingest down or without an instance, 5xx, 401s, a wrong secret, silence, unrouted, and a topic that nobody reads, are watched"
   }
 
   assert {
     condition     = google_monitoring_alert_policy.path["ingest-down"].severity == "CRITICAL" && strcontains(google_monitoring_alert_policy.path["ingest-down"].conditions[0].condition_prometheus_query_language[0].query, "[5m]")
     error_message = "a failing ingest pages within minutes: Heron's last attempt comes 21 minutes after its first"
+  }
+
+  # Cloud Run's own request_count has no request that reached no instance.
+  assert {
+    condition = (
+      google_monitoring_alert_policy.path["ingest-down"].conditions[0].condition_prometheus_query_language[0].query == join(" unless ", [
+        "sum(increase(logging_googleapis_com:user_heron_ingest_answers{monitored_resource=\"cloud_run_revision\",status=~\"403|429|5..\"}[5m])) > 1",
+        "sum(increase(logging_googleapis_com:user_heron_ingest_answers{monitored_resource=\"cloud_run_revision\",status=~\"2..\"}[5m])) > 0",
+      ]) &&
+      google_logging_metric.answer.name == "heron_ingest_answers" &&
+      strcontains(google_logging_metric.answer.filter, "logName=\"projects/my-project/logs/run.googleapis.com%2Frequests\"") &&
+      strcontains(google_logging_metric.answer.filter, "service_name=\"ingest\"") &&
+      google_logging_metric.answer.label_extractors.status == "EXTRACT(httpRequest.status)" &&
+      !anytrue([for alert in google_monitoring_alert_policy.path : strcontains(alert.conditions[0].condition_prometheus_query_language[0].query, "run_googleapis_com:request_count{")])
+    )
+    error_message = "an outage is seen in what Google's front end answers, where no instance is reached as well"
+  }
+
+  assert {
+    condition     = google_monitoring_alert_policy.path["ingest-absent"].severity == "CRITICAL" && google_monitoring_alert_policy.path["ingest-absent"].conditions[0].condition_prometheus_query_language[0].query == "absent(sum(max_over_time(run_googleapis_com:container_instance_count{monitored_resource=\"cloud_run_revision\",service_name=\"ingest\"}[5m])) > 0)"
+    error_message = "and, before anybody calls, in there being no instance"
+  }
+
+  assert {
+    condition     = google_monitoring_alert_policy.not_started.severity == "CRITICAL" && strcontains(google_monitoring_alert_policy.not_started.conditions[0].condition_matched_log[0].filter, "service_name=(\"ingest\" OR \"projector\" OR \"query\") AND jsonPayload.outcome=\"not_started\"")
+    error_message = "a function that refuses its settings is told of, whichever it is"
   }
 
   assert {
@@ -38,7 +64,7 @@ run "alerts" {
   }
 
   assert {
-    condition = alltrue([for alert in concat(values(google_monitoring_alert_policy.path), values(google_monitoring_alert_policy.subscriber), [google_monitoring_alert_policy.too_large]) :
+    condition = alltrue([for alert in concat(values(google_monitoring_alert_policy.path), values(google_monitoring_alert_policy.subscriber), [google_monitoring_alert_policy.ingest_config, google_monitoring_alert_policy.not_started, google_monitoring_alert_policy.too_large]) :
     alert.notification_channels == tolist(["projects/my-project/notificationChannels/1"]) && length(alert.documentation[0].content) > 100])
     error_message = "every alert reaches somebody, and says what it means and what to do"
   }
@@ -99,7 +125,7 @@ run "sampled_logs_fool_nobody" {
 
   assert {
     condition = alltrue([for widget in jsondecode(google_monitoring_dashboard.path.dashboard_json).gridLayout.widgets :
-      length(regexall("logging_googleapis_com", widget.xyChart.dataSets[0].timeSeriesQuery.prometheusQuery)) == 0 ||
+      length(regexall("user_heron_(?:ingest|projector)[{]", widget.xyChart.dataSets[0].timeSeriesQuery.prometheusQuery)) == 0 ||
     length(regexall("or rate[(][^)]*,sampling!=\"\"[^)]*[)] / 0.05[)]", widget.xyChart.dataSets[0].timeSeriesQuery.prometheusQuery)) == 1])
     error_message = "on the dashboard a line that was kept of twenty counts for twenty"
   }
@@ -110,15 +136,31 @@ run "sampled_logs_fool_nobody" {
   }
 }
 
-run "silence_is_an_option" {
+run "nobody_is_told" {
+  command = plan
+
+  variables {
+    notification_channels = []
+  }
+
+  expect_failures = [check.somebody_is_told]
+}
+
+run "options" {
   command = plan
 
   variables {
     alert_silence_hours = null
+    ingest              = { min_instances = 0 }
   }
 
   assert {
     condition     = !contains(keys(google_monitoring_alert_policy.path), "silence")
     error_message = "an environment that is normally silent has no alert for it"
+  }
+
+  assert {
+    condition     = !contains(keys(google_monitoring_alert_policy.path), "ingest-absent")
+    error_message = "nor one that keeps no instance, for there being none"
   }
 }

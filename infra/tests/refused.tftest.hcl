@@ -11,6 +11,7 @@ mock_provider "google" {
 
 variables {
   project_id   = "my-project"
+  alert_emails = ["oncall@example.com"]
 }
 
 run "a_topic_heron_does_not_have" {

@@ -11,6 +11,7 @@ mock_provider "google" {
 
 variables {
   project_id          = "my-project"
+  alert_emails        = ["oncall@example.com"]
   heron_shared_secret = "sec_old\nsec_new"
 }
 

@@ -10,7 +10,8 @@ mock_provider "google" {
 }
 
 variables {
-  project_id = "my-project"
+  project_id   = "my-project"
+  alert_emails = ["oncall@example.com"]
 }
 
 run "defaults" {

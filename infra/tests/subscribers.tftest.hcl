@@ -11,6 +11,7 @@ mock_provider "google" {
 
 variables {
   project_id   = "my-project"
+  alert_emails = ["oncall@example.com"]
 }
 
 # The project's number is known to a plan once reading the project has been switched on, as in every apply but the first.

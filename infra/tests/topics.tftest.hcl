@@ -7,7 +7,8 @@ mock_provider "archive" {
 mock_provider "google" {}
 
 variables {
-  project_id = "my-project"
+  project_id   = "my-project"
+  alert_emails = ["oncall@example.com"]
 }
 
 run "topics" {
