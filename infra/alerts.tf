@@ -12,7 +12,7 @@ locals {
   # By topic: what was published in the last hour, and what was pushed to the projector in the last two, in success or not.
   published           = "sum by (topic_id) (increase(pubsub_googleapis_com:topic_send_message_operation_count{monitored_resource=\"pubsub_topic\",topic_id=~\"${var.prefix}(${join("|", keys(google_pubsub_topic.event))})\",response_class=\"success\"}[1h]))"
   projected           = "label_replace(sum by (subscription_id) (increase(${format(local.promql.subscription, "push_request_count", "${var.prefix}projector[.].+")}[2h])) > 0, \"topic_id\", \"${var.prefix}$1\", \"subscription_id\", \"${var.prefix}projector[.](.+)\")"
-  bring_in            = "bring in what Heron gave up: `npx heron recover`"
+  bring_in            = var.recover ? "recover brings in what Heron gave up, within 15 minutes" : "bring in what Heron gave up: `npx heron recover`"
   notification_places = concat(sort(var.notification_channels), [for channel in google_monitoring_notification_channel.email : channel.name])
 
   alerts = merge(
@@ -69,6 +69,23 @@ locals {
         what     = "Cloud Run, ingest, Logs: why it does not start. Go back to the revision before (Manage traffic), or apply the Terraform module. Afterwards ${local.bring_in}."
       }
     },
+    !var.recover ? {} : {
+      recovered = {
+        severity = "WARNING"
+        title    = "recover has brought in what Heron gave up"
+        query    = "sum(increase(${format(local.promql.recover, ",outcome=~\"recovered|resend_requested\"")}[10m])) > 0"
+        meaning  = "For more than 21 minutes Heron could not deliver. What it had given up is in the log by now, or was asked for again: later than it should have been."
+        what     = "Find out what the outage was: ingest's alerts and answers at the times that the webhooks were created (recover's log has their event_ids)."
+      }
+      recover-fails = {
+        severity = "ERROR"
+        title    = "recover does not get through"
+        query    = "absent(sum(increase(${format(local.promql.recover, ",outcome=\"recovery_done\"")}[30m])) > 0)"
+        duration = "1800s"
+        meaning  = "No run has come to its end for an hour, of one every 15 minutes. What Heron gives up meanwhile is not brought in; Heron keeps it for 7 days."
+        what     = "Read recover's log. `recovery_failed`: Heron's API refuses or cannot be reached (401 or 403: the key; add a version of ${var.prefix}heron-api-key). `recovery_incomplete`: some deliveries fail each time. Nothing logged: Cloud Scheduler's job `${var.prefix}recover` and its log."
+      }
+    },
     var.alert_silence_hours == null ? {} : {
       silence = {
         severity = "ERROR"
@@ -112,7 +129,7 @@ resource "google_monitoring_alert_policy" "path" {
 
     condition_prometheus_query_language {
       query                     = each.value.query
-      duration                  = "0s"
+      duration                  = lookup(each.value, "duration", "0s")
       evaluation_interval       = "30s"
       disable_metric_validation = true
     }
@@ -123,7 +140,7 @@ resource "google_monitoring_alert_policy" "path" {
   }
 
   # None tells of what is not there yet.
-  depends_on = [google_cloudfunctions2_function.ingest, google_logging_metric.answer, google_logging_metric.outcome]
+  depends_on = [google_cloudfunctions2_function.ingest, google_cloud_scheduler_job.recover, google_logging_metric.answer, google_logging_metric.outcome]
 }
 
 # What ingest refuses for its size no retry will bring.

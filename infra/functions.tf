@@ -2,11 +2,14 @@ locals {
   runtime = "nodejs24"
 
   # Every function's own account. What it may do stands beside what it may do it to.
-  functions = {
-    ingest    = "Takes Heron's webhooks in"
-    projector = "Keeps the event log and the end users' state"
-    query     = "Answers where an end user stands"
-  }
+  functions = merge(
+    {
+      ingest    = "Takes Heron's webhooks in"
+      projector = "Keeps the event log and the end users' state"
+      query     = "Answers where an end user stands"
+    },
+    var.recover ? { recover = "Brings in what Heron gave up delivering" } : {},
+  )
 
   # What each gets beside its configuration; the benchmark starts them with the same.
   runtime_environment = jsondecode(file("${path.module}/../functions/runtime.json"))

@@ -1,6 +1,6 @@
 # Counted from the functions' own log lines: one JSON line for each request, with its outcome.
 locals {
-  logged = { for name in ["ingest", "projector"] : name => join(" AND ", [
+  logged = { for name in concat(["ingest", "projector"], var.recover ? ["recover"] : []) : name => join(" AND ", [
     "resource.type=\"cloud_run_revision\"",
     "resource.labels.service_name=\"${var.prefix}${name}\"",
     "jsonPayload.function=\"${name}\"",
@@ -12,6 +12,7 @@ locals {
     ingest        = "logging_googleapis_com:user_${local.metric_prefix}ingest{monitored_resource=\"cloud_run_revision\"%s}"
     ingest_answer = "logging_googleapis_com:user_${local.metric_prefix}ingest_answers{monitored_resource=\"cloud_run_revision\"%s}"
     projector     = "logging_googleapis_com:user_${local.metric_prefix}projector{monitored_resource=\"cloud_run_revision\"%s}"
+    recover       = "logging_googleapis_com:user_${local.metric_prefix}recover{monitored_resource=\"cloud_run_revision\"%s}"
     request       = "run_googleapis_com:request_count{monitored_resource=\"cloud_run_revision\",service_name=\"${var.prefix}%s\"%s}"
     subscription  = "pubsub_googleapis_com:subscription_%s{monitored_resource=\"pubsub_subscription\",subscription_id=~\"%s\"}"
     instances     = "run_googleapis_com:container_instance_count{monitored_resource=\"cloud_run_revision\",service_name=~\"${var.prefix}(${join("|", keys(local.functions))})\"}"

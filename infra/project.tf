@@ -21,7 +21,7 @@ resource "google_project_service" "resource_manager" {
 
 # Activation is eventually consistent: everything below waits for it.
 resource "google_project_service" "api" {
-  for_each = toset([
+  for_each = toset(concat([
     "artifactregistry.googleapis.com",
     "cloudbuild.googleapis.com",
     "cloudfunctions.googleapis.com",
@@ -34,7 +34,7 @@ resource "google_project_service" "api" {
     "run.googleapis.com",
     "secretmanager.googleapis.com",
     "storage.googleapis.com",
-  ])
+  ], var.recover ? ["cloudscheduler.googleapis.com"] : []))
 
   service            = each.value
   disable_on_destroy = false # something else in the project may use it

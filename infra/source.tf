@@ -103,7 +103,7 @@ resource "google_project_iam_member" "build_source" {
 
 # What a deployment checks or uses at once, and IAM takes up to a minute to believe.
 resource "terraform_data" "grants_settled" {
-  triggers_replace = [google_service_account.build.unique_id, google_service_account.function["ingest"].unique_id, keys(google_pubsub_topic_iam_member.ingest)]
+  triggers_replace = [google_service_account.build.unique_id, values(google_service_account.function)[*].unique_id, keys(google_pubsub_topic_iam_member.ingest)]
 
   provisioner "local-exec" {
     command = "sleep 60"
@@ -113,6 +113,8 @@ resource "terraform_data" "grants_settled" {
     google_project_iam_member.build,
     google_project_iam_member.build_source,
     google_pubsub_topic_iam_member.ingest,
+    google_pubsub_topic_iam_member.recover,
     google_secret_manager_secret_iam_member.ingest,
+    google_secret_manager_secret_iam_member.recover,
   ]
 }

@@ -19,14 +19,14 @@ locals {
 
   # Settings of single fields: `*` is what a collection does by default.
   fields = merge(
-    { for collection in ["body", "end_users", "events"] :
+    { for collection in ["body", "end_users", "events", "recoveries"] :
       "${collection}.*" => { collection = collection, field = "*", orders = [], scope = null, ttl = false }
     },
     { for key, index in local.indexes :
       key => { collection = index.collection, field = index.fields[0][0], orders = [index.fields[0][1]], scope = index.scope, ttl = false } if length(index.fields) == 1
     },
-    # Canaries of `heron doctor` expire whatever the log keeps.
-    { for collection in ["body", "events"] :
+    # Canaries of `heron doctor` expire whatever the log keeps, and so does what `recover` has dealt with.
+    { for collection in ["body", "events", "recoveries"] :
       "${collection}.expires_at" => { collection = collection, field = "expires_at", orders = [], scope = null, ttl = true }
     },
   )

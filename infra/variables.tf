@@ -78,6 +78,19 @@ variable "firestore_location" {
   default     = null
 }
 
+variable "heron_api_key" {
+  description = "Your key of Heron's API, for recover. Read by the apply that switches recover on, and only by it: TF_VAR_heron_api_key=…"
+  type        = string
+  default     = null
+  ephemeral   = true
+  sensitive   = true
+
+  validation {
+    condition     = var.heron_api_key == null ? true : can(regex("^[!-~]+$", trimspace(var.heron_api_key)))
+    error_message = "heron_api_key: it is empty, or has something in it that no key has. Write the key of your Heron account and nothing else, or leave it out."
+  }
+}
+
 variable "heron_shared_secret" {
   description = "The secret that Heron signs with (several, one a line, during a rotation). Read by the first apply only: TF_VAR_heron_shared_secret=…"
   type        = string
@@ -254,6 +267,12 @@ variable "query_members" {
     condition     = alltrue([for member in var.query_members : can(regex("^(user|group|serviceAccount|domain|principal|principalSet):.+$", member))])
     error_message = "query_members: write each as serviceAccount:…, group:…, user:…, domain:…, principal:… or principalSet:…; query is not for allUsers."
   }
+}
+
+variable "recover" {
+  description = "Every 15 minutes, ask Heron's API for deliveries that failed and that Heron gave up, and bring them in (heron_api_key). Without it, what an outage of over 21 minutes let Heron give up is lost 7 days later, unless somebody runs `heron recover`."
+  type        = bool
+  default     = false
 }
 
 variable "region" {

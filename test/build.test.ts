@@ -12,6 +12,7 @@ const run = promisify(execFile);
 const ROOT = join(import.meta.dirname, '..');
 const ENV = {
   GOOGLE_CLOUD_PROJECT: 'heron-test',
+  HERON_API_KEY: 'key_test',
   HERON_SHARED_SECRET: SECRET,
   PUBSUB_EMULATOR_HOST: '127.0.0.1:1',
   FIRESTORE_EMULATOR_HOST: '127.0.0.1:1',
@@ -48,5 +49,5 @@ test('what is deployed is built from what Terraform packs, and each function of 
           ).status;
     started.kill('SIGKILL');
   }
-  expect(statuses).toMatchObject({ ingest: 401, query: 200, projector: 405 });
+  expect(statuses).toMatchObject({ ingest: 401, query: 200, projector: 405, recover: 405 });
 });

@@ -1,7 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { answer } from '../http/answer.ts';
-import { readBody } from '../http/body.ts';
-import { type HandlerOptions, type PushBody, type PushRequest, responder } from './respond.ts';
+import { type HandlerOptions, type PushRequest, responder } from './respond.ts';
 import type { Subscriber } from './subscriber.ts';
 
 export type { DeadLetter, SendDeadLetter } from './dead-letter.ts';
@@ -20,7 +18,13 @@ export function nodeHandler(
   const respond = responder(subscriber, options);
   return async (request, response) => {
     const { status, headers, body } = await respond(pushRequest(request));
-    answer(response, status, body ?? '', headers);
+    if (response.headersSent || response.destroyed) return;
+    // What is still being sent is not read any more: the connection cannot be used again.
+    response.writeHead(
+      status,
+      request.readableEnded || request.complete ? headers : { ...headers, Connection: 'close' },
+    );
+    response.end(body ?? undefined);
   };
 }
 
@@ -32,17 +36,23 @@ function pushRequest(request: IncomingMessage): PushRequest {
       return Array.isArray(value) ? value.join(', ') : value;
     },
     headerNames: Object.keys(request.headers),
-    body: (maxBytes, milliseconds) => bodyOf(request, maxBytes, milliseconds),
+    body: (maxBytes) => readBody(request, maxBytes),
   };
 }
 
-async function bodyOf(request: IncomingMessage, maxBytes: number, milliseconds: number): Promise<PushBody> {
+async function readBody(request: IncomingMessage, maxBytes: number): Promise<Uint8Array | null> {
   const { rawBody } = request as { rawBody?: unknown };
-  if (rawBody instanceof Uint8Array)
-    return rawBody.byteLength > maxBytes ? { kind: 'too_large' } : { kind: 'complete', bytes: rawBody };
+  if (rawBody instanceof Uint8Array) return rawBody.byteLength > maxBytes ? null : rawBody;
   if (request.readableEnded || request.readableDidRead)
     throw Object.assign(new Error('read already'), {
       code: 'BODY_READ_ALREADY: mount nodeHandler before the body parser',
     });
-  return readBody(request, maxBytes, milliseconds);
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of request as AsyncIterable<Uint8Array>) {
+    size += chunk.byteLength;
+    if (size > maxBytes) return null;
+    chunks.push(chunk);
+  }
+  return chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks);
 }

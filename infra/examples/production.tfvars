@@ -5,6 +5,7 @@ backup_retention_days = 35
 labels                = { environment = "production" }
 operators             = ["group:heron-operators@example.com"]
 query_members         = ["serviceAccount:underwriting@my-project.iam.gserviceaccount.com"]
+recover               = true # the first apply needs TF_VAR_heron_api_key
 
 subscribers = {
   underwriting = {

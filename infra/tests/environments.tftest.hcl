@@ -64,7 +64,9 @@ run "production" {
     labels                = run.production_example.values.labels
     operators             = run.production_example.values.operators
     query_members         = run.production_example.values.query_members
+    recover               = run.production_example.values.recover
     subscribers           = run.production_example.values.subscribers
+    heron_api_key         = "key_test"
   }
 
   assert {

@@ -199,6 +199,14 @@ run "anyone" {
   expect_failures = [var.operators, var.query_members]
 }
 
+run "a_key_that_is_none" {
+  command = plan
+  variables {
+    heron_api_key = "key \nof mine"
+  }
+  expect_failures = [var.heron_api_key]
+}
+
 run "sizes" {
   command = plan
   variables {

@@ -42,6 +42,8 @@ run "defaults" {
       "end_users forgotten.end_user_ids" = "CONTAINS COLLECTION"
       "events *"                         = ""
       "events expires_at"                = ""
+      "recoveries *"                     = ""
+      "recoveries expires_at"            = ""
     }
     error_message = "what no query uses is not indexed"
   }
@@ -73,7 +75,7 @@ run "defaults" {
   }
 
   assert {
-    condition     = toset([for field in google_firestore_field.setting : "${field.collection} ${field.field}" if length(field.ttl_config) == 1]) == toset(["body expires_at", "events expires_at"])
+    condition     = toset([for field in google_firestore_field.setting : "${field.collection} ${field.field}" if length(field.ttl_config) == 1]) == toset(["body expires_at", "events expires_at", "recoveries expires_at"])
     error_message = "what has a time to go, goes"
   }
 

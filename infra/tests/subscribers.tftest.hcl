@@ -17,6 +17,7 @@ variables {
 # The project's number is known to a plan once reading the project has been switched on, as in every apply but the first.
 run "switched_on" {
   variables {
+    heron_api_key       = "key_test" # neither is written: "terraform test" applies no ephemeral variable that is left out
     heron_shared_secret = "sec_test"
   }
 

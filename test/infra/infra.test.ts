@@ -23,7 +23,7 @@ describe.skipIf(terraform.kind === 'missing')('the Terraform module', () => {
       if (terraform.kind === 'ready') waits = waitsFor((await terraform.graph()).text);
     }, MINUTES);
 
-    it.each(['ingest'])(
+    it.each(['ingest', 'recover'])(
       'in which %s comes after every subscription, and after its right to publish',
       (name) => {
         const subscriptions = [...waits.keys()].filter((one) => one.startsWith('google_pubsub_subscription.'));
@@ -40,7 +40,8 @@ describe.skipIf(terraform.kind === 'missing')('the Terraform module', () => {
 
     it('in which an alert comes after what it tells of', () => {
       const before = waits.get('google_monitoring_alert_policy.path');
-      expect(before).toContain('google_cloudfunctions2_function.ingest');
+      for (const one of ['google_cloudfunctions2_function.ingest', 'google_cloud_scheduler_job.recover'])
+        expect(before).toContain(one);
     });
 
     it('in which everything waits for the APIs to be on', () => {

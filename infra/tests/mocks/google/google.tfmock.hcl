@@ -56,6 +56,22 @@ override_resource {
 }
 
 override_resource {
+  target          = google_service_account.function["recover"]
+  override_during = plan
+  values = {
+    email = "fn-recover@my-project.iam.gserviceaccount.com"
+  }
+}
+
+override_resource {
+  target          = google_service_account.scheduler[0]
+  override_during = plan
+  values = {
+    email = "call-recover@my-project.iam.gserviceaccount.com"
+  }
+}
+
+override_resource {
   target          = google_service_account.subscriber["notifications"]
   override_during = plan
   values = {
