@@ -53,6 +53,8 @@ const VALUES: Readonly<Record<string, Readonly<Record<string, readonly string[]>
   send: { topic: HERON_TOPICS },
   wait: { for: STATUSES },
   tail: { topic: TOPICS },
+  listen: { topic: TOPICS },
+  schema: { topic: HERON_TOPICS },
   replay: { to: ['projector'], topic: TOPICS },
   completions: { shell: SHELLS },
   'webhooks register': { topics: HERON_TOPICS },

@@ -69,7 +69,7 @@ export type Indexes = {
   readonly expiring: readonly string[];
 };
 
-/** How old the oldest unacknowledged message of each subscription is, in seconds. */
+/** How old the oldest unacknowledged message of each subscription is that is pushed, in seconds. */
 export type Lag = Readonly<Record<string, number>>;
 
 export type Waiting = {
@@ -399,12 +399,15 @@ function judgeLag(lag: Lag, patient: Patient): Finding {
   const [[, most] = ['', 0]] = found;
   const late = found.filter(([, seconds]) => seconds > LAG_SECONDS);
   const facts = { seconds: most };
-  if (late.length === 0) return { ...fine(`the oldest waiting message is ${most} s old`), facts };
-  const owners = [...new Set(late.map(([name]) => ownerOf(name)))];
+  if (late.length === 0) return { ...fine(`the oldest message that waits to be pushed is ${most} s old`), facts };
+  const [[worst] = ['']] = late;
+  const isOurs = late.some(([name]) => ownerOf(name) === PROJECTORS_NAME);
   return {
     ...wrong(
       `messages wait for over ${LAG_SECONDS / 60} minutes: ${some(late.map(([name, seconds]) => `${name} for ${Math.round(seconds / 60)}`))}`,
-      logsOf(owners.includes(PROJECTORS_NAME) ? PROJECTORS_NAME : (owners[0] ?? ''), patient),
+      isOurs
+        ? logsOf(PROJECTORS_NAME, patient)
+        : `gcloud pubsub subscriptions describe ${patient.prefix}${worst} --project=${patient.project}`,
     ),
     facts,
   };

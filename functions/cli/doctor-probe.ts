@@ -62,7 +62,6 @@ export type Reach = {
   readonly token: string | undefined;
   /** Seconds that the canary may take. */
   readonly patience: number;
-  readonly signal: AbortSignal;
   /** Asks one of Google's APIs by an address, as the application default credentials; rejects with a gRPC code. */
   readonly google: (url: string) => Promise<unknown>;
 };
@@ -77,7 +76,7 @@ const [FIRST_PAUSE_MS, LAST_PAUSE_MS] = [50, 1_000];
 
 /** Asks what there is to ask. What several checks need is asked once. */
 export function probeOf(reached: Reach): Probe {
-  const { env, patient, token, patience, signal, google } = reached;
+  const { env, patient, token, patience, google } = reached;
   const { url, ingestUrl, isLocal } = patient;
   const where = { url, ...(token === undefined ? {} : { token }) };
   const secrets = secretsOf(env, patient);
@@ -138,7 +137,17 @@ export function probeOf(reached: Reach): Probe {
 
     async lag(): Promise<Lag> {
       if (isLocal) throw new NotAskable('nobody counts what waits in the emulator; the canary tells how long it took');
-      return lagOf(google, patient, subscribersIn(await bus()));
+      const known = await bus();
+      const subscribers = subscribersIn(known);
+      // Who pulls may do so once a day, and who is paused gets nothing: that is theirs to know.
+      const pushed = known.subscriptions.filter(
+        ({ name, push }) => push !== null && subscribers.includes(ownerOf(name)),
+      );
+      return lagOf(
+        google,
+        patient,
+        pushed.map(({ name }) => name),
+      );
     },
 
     async waiting(): Promise<readonly Waiting[]> {
@@ -156,7 +165,7 @@ export function probeOf(reached: Reach): Probe {
       if (!env.HERON_API_KEY && !env.HERON_API_KEY_FILE)
         throw new NotAskable("no key of Heron's API: set HERON_API_KEY, or HERON_API_KEY_FILE");
       if (!/^https:/.test(ingestUrl)) throw new NotAskable(`Heron sends to https addresses only, not to ${ingestUrl}`);
-      const api = heronApi(env, signal);
+      const api = heronApi(env, new AbortController().signal);
       try {
         const [registrations, known] = await Promise.all([api.registrations(), api.topics()]);
         return { registrations, known };
@@ -169,7 +178,7 @@ export function probeOf(reached: Reach): Probe {
       const posted = await canaries();
       const taken = posted.find(({ status }) => status >= 200 && status < 300);
       if (taken === undefined) return { posted, readable: null, state: null, patience };
-      const readable = await readableAfter(where, taken, patience, signal);
+      const readable = await readableAfter(where, taken, patience);
       if (readable === null) return { posted, readable, state: null, patience };
       const { body } = await ask(where, `end-users/${CANARY_ID}`, isEndUser);
       return { posted, readable, state: body.last_event_at, patience };
@@ -349,7 +358,7 @@ function partAfter(name: unknown, word: string): string {
 }
 
 /** Source: https://cloud.google.com/monitoring/api/ref_v3/rest/v3/projects.timeSeries/list */
-export async function lagOf(google: Google, patient: Patient, subscribers: readonly string[]): Promise<Lag> {
+export async function lagOf(google: Google, patient: Patient, names: readonly string[]): Promise<Lag> {
   const { project, prefix } = patient;
   const now = Date.now();
   const query = new URLSearchParams({
@@ -366,10 +375,9 @@ export async function lagOf(google: Google, patient: Patient, subscribers: reado
     const ages = series.flatMap(({ resource, points }) => {
       const { labels } = (resource ?? {}) as { labels?: Json };
       const name = nameIn(prefix, String(labels?.subscription_id ?? ''));
-      const isOurs = subscribers.some((each) => name?.startsWith(`${each}.`) || name === `replay.${each}`);
       // The newest point comes first.
       const [{ value } = {}] = (points ?? []) as readonly { readonly value?: Json }[];
-      return name === null || !isOurs ? [] : [[name, Number(value?.int64Value ?? 0)] as const];
+      return name === null || !names.includes(name) ? [] : [[name, Number(value?.int64Value ?? 0)] as const];
     });
     return Object.fromEntries(ages);
   } catch (error) {
@@ -429,7 +437,6 @@ async function readableAfter(
   where: { readonly url: string; readonly token?: string },
   { event_id, milliseconds }: Posted,
   patience: number,
-  signal: AbortSignal,
 ): Promise<number | null> {
   const began = performance.now();
   const end = began + 1000 * patience;
@@ -444,7 +451,7 @@ async function readableAfter(
       if (left <= 0 && error.code === 'event-unknown') return null;
       if (left <= 0) throw error;
     }
-    await sleep(pause, undefined, { signal });
+    await sleep(pause);
   }
 }
 

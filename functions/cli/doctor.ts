@@ -36,10 +36,7 @@ export async function doctor(options: DoctorOptions, environment: Env): Promise<
   const { env, patient } = patientOf(options, environment);
   // Google's libraries would look for a metadata server, in vain.
   if (patient.isLocal) process.env.METADATA_SERVER_DETECTION ??= 'none';
-  const interrupted = new AbortController();
-  process.once('SIGINT', () => interrupted.abort());
-  const { signal } = interrupted;
-  const probe = probeOf({ env, patient, token, patience, signal, google: googleOverHttp() });
+  const probe = probeOf({ env, patient, token, patience, google: googleOverHttp() });
   const hush = sayWaiting(url);
   const found: Found[] = [];
   const running = examine(checks(patience), probe, patient);

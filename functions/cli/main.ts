@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { Command, CommanderError } from 'commander';
+import { Command, CommanderError, Help, Option } from 'commander';
 import manifest from '../../package.json' with { type: 'json' };
 import { duration, httpUrl, instant, port, positive, subscriber } from './arguments.ts';
 import { exitCodeOf, failureOf } from './failure.ts';
@@ -9,9 +9,15 @@ const asJson = process.argv.includes('--json');
 
 /** Each command loads its own modules when it runs: help and typing errors are answered at once. */
 const program = new Command('heron')
-  .description("Receive Heron Data's webhooks on Google Cloud: run it here, send test webhooks, ask for states.")
+  .description(
+    "Receive Heron Data's webhooks on Google Cloud: run it here, send test webhooks, ask for states, operate it.",
+  )
   .version(manifest.version)
   .addHelpText('after', '\nExit codes: 0 done or yes, 1 failed or no, 2 misused.\nNO_COLOR is respected.')
+  // That a switch is off unless it is given goes without saying.
+  .configureHelp({
+    optionDescription: (option) => new Help().optionDescription(option).replace(/ ?\(default: false\)$/, ''),
+  })
   .exitOverride()
   .configureOutput(asJson ? { writeErr: () => {} } : {})
   .showHelpAfterError('(heron --help tells what there is)')
@@ -34,6 +40,11 @@ function onProject(parent: Command, nameAndArguments: string, description: strin
     '--project <id>',
     'the Google Cloud project; else GOOGLE_CLOUD_PROJECT',
   );
+}
+
+/** @param told the default, with its unit. */
+function patience(description: string, seconds: number, told: string): Option {
+  return new Option('--timeout <duration>', description).argParser(duration).default(seconds, told);
 }
 
 /** Of those that ask the query API. */
@@ -72,13 +83,23 @@ ofQuery('wait', 'wait until an end user is, or has become, of a status; exits 1 
   .argument('<id>', 'a heron_id (eus_…) or your own id; it need not exist yet')
   .requiredOption('--for <statuses>', 'such as processed or processed,failed')
   .option('--after <time>', 'only what was said later than this (RFC 3339)', instant)
-  .option('--timeout <duration>', 'such as 90s, 5m or 1h', duration, 300)
+  .addOption(patience('such as 90s, 5m or 1h', 300, '5m'))
   .action(async (id: string, options) => finish((await import('./wait.ts')).wait(id, options)));
 
 ofQuery('events', "an end user's history, oldest first, in UTC")
   .argument('<id>', 'a heron_id (eus_…) or your own id')
   .option('--limit <n>', 'only the newest', positive, 100)
   .action(async (id: string, options) => finish((await import('./events.ts')).events(id, options)));
+
+ofQuery('doctor', 'what works and what does not, end to end, with the command that mends it')
+  .option('--ingest-url <url>', 'where the webhook is; else the port before that of the query API', httpUrl)
+  .option('--project <id>', 'the Google Cloud project; else GOOGLE_CLOUD_PROJECT, else that of npm start')
+  .addOption(patience('how long the canary may take', 60, '60s'))
+  .addHelpText(
+    'after',
+    '\nThe canary is signed with HERON_SHARED_SECRET or HERON_SHARED_SECRET_FILE; HERON_API_KEY lets registrations be\ncompared. What could not be checked is no failure: it says why. With --quiet only what is wrong is told.',
+  )
+  .action(async (options) => finish((await import('./doctor.ts')).doctor(options, process.env)));
 
 const deadLetters = program
   .command('dead-letters')
@@ -142,16 +163,6 @@ command(webhooks, 'register', 'have Heron send topics to an address: shows what 
   .option('--dry-run', 'only show what would change', false)
   .option('--yes', 'do not ask', false)
   .action(async (options) => finish((await import('./webhooks.ts')).register(options, process.env)));
-
-ofQuery('doctor', 'what works and what does not, end to end, with the command that mends it')
-  .option('--ingest-url <url>', 'where the webhook is; else the port before that of the query API', httpUrl)
-  .option('--project <id>', 'the Google Cloud project; else GOOGLE_CLOUD_PROJECT, else that of npm start')
-  .option('--timeout <duration>', 'how long the canary may take', duration, 60)
-  .addHelpText(
-    'after',
-    '\nThe canary is signed with HERON_SHARED_SECRET or HERON_SHARED_SECRET_FILE; HERON_API_KEY lets registrations be\ncompared. What could not be checked is no failure: it says why. With --quiet only what is wrong is told.',
-  )
-  .action(async (options) => finish((await import('./doctor.ts')).doctor(options, process.env)));
 
 onProject(program, 'tail', 'print events as they flow, until Ctrl-C')
   .option('--topic <pattern...>', 'only of these topics, such as end_user.*')

@@ -44,12 +44,13 @@ beforeEach(() => {
 afterAll(() => server.close());
 
 describe('heron', () => {
-  it.each([['--help'], ['send', '--help'], ['status', '--help'], ['dev', '--help']])(
+  it.each([['--help'], ['send', '--help'], ['status', '--help'], ['dev', '--help'], ['doctor', '--help']])(
     'explains itself: %s %s',
     async (...args) => {
       const { code, stdout, stderr } = await heron(args);
       expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
       expect(stdout).toMatch(/^Usage: heron /);
+      expect(stdout).not.toContain('(default: false)');
     },
   );
 

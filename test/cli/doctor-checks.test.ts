@@ -329,6 +329,13 @@ const BROKEN: readonly (readonly [string, string, Partial<Probe>, RegExp, string
     LOGS('projector'),
   ],
   [
+    'a service for which messages wait',
+    'lag',
+    { lag: async () => ({ 'projector.unrouted': 600, 'mailer.end_user.failed': 1_200 }) },
+    /mailer\.end_user\.failed for 20/,
+    'gcloud pubsub subscriptions describe mailer.end_user.failed --project=my-project',
+  ],
+  [
     'dead letters',
     'dead-letters',
     {
@@ -530,13 +537,11 @@ describe('Google’s answers', () => {
   };
   const asking = (answers: Readonly<Record<string, unknown>>, env = {}) => {
     asked.length = 0;
-    const signal = new AbortController().signal;
     const reached = {
       env: { GOOGLE_CLOUD_PROJECT: 'my-project', ...env },
       patient: GOOGLE,
       token: undefined,
       patience: 1,
-      signal,
     };
     return probeOf({ ...reached, google: google(answers) });
   };
@@ -618,8 +623,8 @@ describe('Google’s answers', () => {
     ];
     asked.length = 0;
     const lag = await lagOf(google({ timeSeries: { timeSeries } }), { ...GOOGLE, prefix: 'a-' }, [
-      'mailer',
-      'projector',
+      'projector.end_user.failed',
+      'replay.mailer',
     ]);
     expect(lag).toEqual({ 'projector.end_user.failed': 70, 'replay.mailer': 5 });
     expect(new URL(asked[0] ?? '').searchParams.get('filter')).toContain('oldest_unacked_message_age');

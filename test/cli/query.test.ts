@@ -150,26 +150,54 @@ describe('a deployed query, which lets in only whom IAM knows', () => {
     expect(await failing('status', 'a', '--token', 'old')).toMatchObject({ exit: 1, code: 'unauthenticated' });
   });
 
-  it('is asked with an identity token of the application default credentials', async () => {
-    answer = guarded('of the service account');
+  /** A service account's credentials, as Google's machines have them. @returns the environment, and who asked for what. */
+  const withMetadata = async (token: () => string) => {
     const audiences: (string | null)[] = [];
     const metadata = createServer((request, response) => {
       const path = new URL(request.url ?? '', 'http://metadata');
       response.setHeader('Metadata-Flavor', 'Google');
-      if (path.pathname.endsWith('/identity')) audiences.push(path.searchParams.get('audience'));
-      response.end(path.pathname.endsWith('/identity') ? 'of the service account' : '');
+      const isAsked = path.pathname.endsWith('/identity');
+      if (isAsked) audiences.push(path.searchParams.get('audience'));
+      response.end(isAsked ? token() : '');
     });
     await new Promise<void>((resolve) => metadata.listen(0, '127.0.0.1', resolve));
     const { GOOGLE_APPLICATION_CREDENTIALS, ...others } = env;
-    const { code, stderr } = await heron(['status', 'a', '--quiet', '--url', url], {
+    const shell = {
       ...others,
       HOME: '/nonexistent', // and no credentials of a person
       METADATA_SERVER_DETECTION: 'assume-present',
       GCE_METADATA_HOST: `127.0.0.1:${(metadata.address() as AddressInfo).port}`,
-    });
-    metadata.close();
+    };
+    return { shell, audiences, [Symbol.dispose]: () => void metadata.close() };
+  };
+
+  it('is asked with an identity token of the application default credentials', async () => {
+    answer = guarded('of the service account');
+    using metadata = await withMetadata(() => 'of the service account');
+    const { code, stderr } = await heron(['status', 'a', '--quiet', '--url', url], metadata.shell);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-    expect(audiences).toEqual([new URL(url).origin]);
+    expect(metadata.audiences).toEqual([new URL(url).origin]);
+  });
+
+  it('is asked with one token many times, and with another once that has run out', async () => {
+    const event = { id: '0', topic: 'end_user.processed', created: null, received_at: '2026-08-14T12:24:39Z' };
+    let pages = 0;
+    let valid = 'token 1';
+    answer = ({ headers }) => {
+      if (headers.authorization !== `Bearer ${valid}`)
+        return { status: headers.authorization === undefined ? 403 : 401, body: '<html>', type: 'text/html' };
+      if (++pages === 2) valid = 'token 2';
+      return { status: 200, body: { events: [event], next_page_token: pages < 4 ? String(pages) : null } };
+    };
+    let tokens = 0;
+    using metadata = await withMetadata(() => `token ${++tokens}`);
+    expect(await heron(['events', 'a', '--url', url, '--quiet'], metadata.shell)).toMatchObject({
+      code: 0,
+      stderr: '',
+    });
+    expect(metadata.audiences).toHaveLength(2);
+    // One without, two pages, one with what has run out, two pages.
+    expect(asked.map(({ headers }) => headers.authorization?.slice(-1))).toEqual([undefined, '1', '1', '1', '2', '2']);
   });
 
   it('says that the account may not ask', async () => {
