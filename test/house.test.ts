@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs';
+import { basename } from 'node:path';
 import { cruise, type ICruiseResult, type IForbiddenRuleType } from 'dependency-cruiser';
 import { beforeAll, describe, expect, it } from 'vitest';
+import kit from '../functions/subscriber/kit/package.json' with { type: 'json' };
 
 /** What each room may import of others. Those without any are the ground. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
@@ -9,14 +11,18 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   events: ['heron'],
   store: ['events', 'heron'],
   bus: ['events', 'heron'],
-  subscriber: ['heron'],
+  subscriber: ['events', 'heron', 'http'],
   ingest: ['bus', 'events', 'heron', 'http'],
-  projector: ['bus', 'store', 'events', 'heron', 'http'],
+  projector: ['subscriber', 'bus', 'store', 'events', 'heron', 'http'],
   query: ['store', 'events', 'heron', 'http'],
   recover: ['ingest', 'store', 'bus', 'events', 'heron', 'http'],
   local: ['ingest', 'projector', 'query', 'recover', 'store', 'bus', 'events', 'heron', 'http'],
   cli: ['local', 'query', 'recover', 'subscriber', 'store', 'bus', 'events', 'heron'],
 };
+/** The files that the package heron-events exports. */
+const KIT = Object.values(kit.exports).flatMap((entry) =>
+  typeof entry === 'string' ? [] : [`functions/subscriber/${basename(entry.default, '.js')}.ts`],
+);
 /** In no room, and used by all. */
 const COMMON = '^functions/(clock|deadline|grpc|log|pool)[.]ts$';
 
@@ -31,6 +37,11 @@ const rules: IForbiddenRuleType[] = [
     name: 'what all use knows of no room but the ground',
     from: { path: COMMON },
     to: { path: '^functions/', pathNot: [COMMON, '^functions/heron/'] },
+  },
+  {
+    name: 'the projector has of the kit what others have',
+    from: { path: '^functions/projector/' },
+    to: { path: '^functions/subscriber/', pathNot: KIT.map((file) => `^${file}$`) },
   },
   {
     name: 'pure rooms reach nothing outside but hashes and inflating',

@@ -1,6 +1,7 @@
+import { withoutCause } from '../events/dead-letter.ts';
 import { CODE, codeOf } from '../grpc.ts';
 import type { Publisher } from './bus.ts';
-import { type DeadLetter, sourceId, withoutCause } from './dead-letter.ts';
+import { type DeadLetter, sourceId } from './dead-letter.ts';
 import { type Hold, type Tour, type Toured, visitDeadLetters } from './dead-letter-tour.ts';
 import { replayTopic } from './topology.ts';
 

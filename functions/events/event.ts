@@ -19,8 +19,8 @@ export type EndUserEvent<E extends ReadEvent = HeronEvent> = E & {
   readonly created: Instant;
 };
 
-export function eventOf(body: Uint8Array, received_at: Instant): HeronEvent {
-  return { ...parseWebhook(body), event_id: eventId(body), received_at, body };
+export function eventOf(body: Uint8Array, received_at: Instant, event_id: string = eventId(body)): HeronEvent {
+  return { ...parseWebhook(body), event_id, received_at, body };
 }
 
 export function eventId(body: Uint8Array): string {

@@ -1,6 +1,5 @@
 import { type Instant, parseInstant, rfc3339 } from '../heron/instant.ts';
-import { scan } from '../heron/scan.ts';
-import { eventOf, type HeronEvent, Unprocessable } from './event.ts';
+import { eventId, eventOf, type HeronEvent, Unprocessable } from './event.ts';
 
 /** A Pub/Sub message, of which Pub/Sub takes 10 MB in all. */
 export type Message = { readonly data: Uint8Array; readonly attributes: Readonly<Record<string, string>> };
@@ -48,58 +47,18 @@ function isAttribute(entry: [string, string | null | undefined]): entry is [stri
   return typeof entry[1] === 'string' && HEADER.test(entry[1]);
 }
 
-/** A message that Pub/Sub pushed, and what the envelope says of it. */
-export type Pushed = {
-  readonly message: Message;
-  readonly messageId: string;
-  readonly publishTime: Instant | null;
-  /** The full name of the subscription that pushed it. */
-  readonly subscription: string;
-  /** How often it was delivered, this time included; null where nobody counts (the emulator does not). */
-  readonly deliveryAttempt: number | null;
-};
-
-const utf8 = new TextDecoder('utf-8', { fatal: true });
-
-/** Pub/Sub's has three. To parse ten million takes seconds. */
-const MAX_PUSH_LEVELS = 10;
-
-/**
- * Reads the body of a push request.
- * Source: https://cloud.google.com/pubsub/docs/push#receive_push (the wrapped message).
- * @throws Unprocessable
- */
-export function parsePush(body: Uint8Array): Pushed {
-  let envelope: unknown;
-  try {
-    const text = utf8.decode(body);
-    envelope = scan(text, new Map()).levels > MAX_PUSH_LEVELS ? null : JSON.parse(text);
-  } catch {
-    throw new Unprocessable('the request is not JSON');
-  }
-  if (!isRecord(envelope) || !isRecord(envelope.message)) throw new Unprocessable('the request is not a push envelope');
-  const { data = '', attributes = {}, messageId, publishTime } = envelope.message;
-  const bytes = typeof data === 'string' ? Buffer.from(data, 'base64') : null;
-  // Buffer.from skips what is not base64.
-  if (bytes === null || bytes.toString('base64') !== data) throw new Unprocessable('the data is not base64');
-  if (!isRecord(attributes) || !Object.values(attributes).every(isText) || !Object.keys(attributes).every(isText))
-    throw new Unprocessable('the attributes are not texts');
-  return {
-    message: { data: bytes, attributes: attributes as Record<string, string> },
-    messageId: isText(messageId) ? messageId : '',
-    publishTime: parseInstant(publishTime),
-    subscription: isText(envelope.subscription) ? envelope.subscription : '',
-    deliveryAttempt: Number.isSafeInteger(envelope.deliveryAttempt) ? Number(envelope.deliveryAttempt) : null,
-  };
-}
-
 /**
  * The event that a message carries. All of it is read from the body, so that the log alone gives the same again; the
  * attributes add only when it was received, and must not contradict it.
+ * @param verified its id, where somebody has made sure that it is the body's.
  * @throws Unprocessable
  */
-export function fromMessage({ data, attributes }: Message, publishTime: Instant | null): HeronEvent {
-  const { 'ce-recordedtime': stated, 'ce-id': id } = attributes;
+export function fromMessage(
+  { data, attributes }: Message,
+  publishTime: Instant | null,
+  verified: string = eventId(data),
+): HeronEvent {
+  const { 'ce-recordedtime': stated, 'ce-id': id = verified } = attributes;
   const received_at = stated === undefined ? publishTime : parseInstant(stated);
   if (received_at === null)
     throw new Unprocessable(
@@ -107,17 +66,6 @@ export function fromMessage({ data, attributes }: Message, publishTime: Instant 
         ? 'ce-recordedtime and publishTime are missing'
         : 'the attribute ce-recordedtime is not a time',
     );
-  const event = eventOf(data, received_at);
-  if (id !== undefined && id !== event.event_id)
-    throw new Unprocessable('the attribute ce-id is not the SHA-256 of the data');
-  return event;
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-/** A text that Pub/Sub would take back: what is dead-lettered is published again. */
-function isText(value: unknown): value is string {
-  return typeof value === 'string' && value.isWellFormed();
+  if (id !== verified) throw new Unprocessable('the attribute ce-id is not the SHA-256 of the data');
+  return eventOf(data, received_at, verified);
 }

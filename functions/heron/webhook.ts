@@ -1,4 +1,4 @@
-import { gunzipSync } from 'node:zlib';
+import { unzipSync } from 'node:zlib';
 import { type Instant, parseInstant } from './instant.ts';
 import { compact, type JsonText } from './json.ts';
 import { NOTHING, scan, textOf, type Value, type Wanted } from './scan.ts';
@@ -210,13 +210,17 @@ const WANTED: Wanted = new Map<string, Wanted>([
 const NOT_AN_OBJECT = 'the body is not a JSON object';
 
 /**
- * The bytes to read a body from. Heron signs what it sends, compressed or not, and that is what is kept; gzip tells
- * itself apart by its first bytes, which no JSON begins with. What cannot be inflated within bounds is read as it is.
+ * The bytes to read a body from. Heron signs what it sends, compressed or not, and that is what is kept; gzip and deflate
+ * tell themselves apart by their first bytes, which no JSON begins with (Brotli does not). What cannot be inflated
+ * within bounds is read as it is.
+ * Source: RFC 1952, 2.3.1, and RFC 1950, 2.2.
  */
 function readable(body: Uint8Array): { readonly bytes: Uint8Array; readonly isCompressed: boolean } {
-  if (body[0] !== 0x1f || body[1] !== 0x8b) return { bytes: body, isCompressed: false };
+  const [first = 0, second = 0] = body;
+  const isCompressed = (first === 0x1f && second === 0x8b) || (first === 0x78 && (first * 256 + second) % 31 === 0);
+  if (!isCompressed) return { bytes: body, isCompressed };
   try {
-    return { bytes: gunzipSync(body, { maxOutputLength: MAX_INFLATED_BYTES }), isCompressed: true };
+    return { bytes: unzipSync(body, { maxOutputLength: MAX_INFLATED_BYTES }), isCompressed: true };
   } catch {
     return { bytes: body, isCompressed: true };
   }

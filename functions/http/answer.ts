@@ -19,7 +19,9 @@ export function answer(
   if (response.headersSent || response.destroyed) return;
   const request = response.req;
   const content = request.method === 'HEAD' ? '' : body;
-  response.writeHead(status, { ...headers, 'Content-Length': Buffer.byteLength(body) });
+  // RFC 9110, 8.6: an answer without content by its status names no length.
+  const length = status === 204 ? {} : { 'Content-Length': Buffer.byteLength(body) };
+  response.writeHead(status, { ...headers, ...length });
   if (request.complete) {
     response.end(content);
     return;

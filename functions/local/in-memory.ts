@@ -25,7 +25,7 @@ export async function runInMemory({ env, webhookPort, queryPort, subscribers, on
 
   const webhook = ingest({ publisher, secrets, log: log('ingest'), clock, stopwatch, projectId: project });
   const asked = query({ store, log: log('query'), clock, stopwatch, projectId: project });
-  const pushed = projector({ publisher, store, log: log(PROJECTOR), stopwatch, projectId: project });
+  const pushed = projector({ publisher, store, log: log(PROJECTOR) });
   const served = await Promise.all([
     serveLocally(webhook, log('ingest'), webhookPort), // guarded by its signature: tunnels come by names of their own
     serveLocally(forLocalHosts(asked), log('query'), queryPort),

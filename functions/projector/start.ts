@@ -1,4 +1,4 @@
-import { clock, stopwatch } from '../clock.ts';
+import { clock } from '../clock.ts';
 import { busConfig, logSampling, retentionDays, storeConfig } from '../config.ts';
 import { type Log, sampled } from '../log.ts';
 import { FirestoreStore } from '../store/firestore.ts';
@@ -15,7 +15,7 @@ export function start(env: NodeJS.ProcessEnv, log: Log) {
     return new GooglePublisher(config);
   });
   return {
-    handler: projector({ publisher, store, log: told, stopwatch, projectId: config.projectId }),
+    handler: projector({ publisher, store, log: told }),
     close: async () => {
       await Promise.all([publisher.close(), store.close()]);
     },

@@ -111,10 +111,7 @@ export const STATS = object({
   }),
   events: object({
     total: COUNT,
-    unrouted: described(
-      COUNT,
-      'Without a place of their own: see /events?unrouted=true. Past 100, those of topics that Heron does not document, or of none.',
-    ),
+    unrouted: described(COUNT, 'Without a place of their own: see /events?unrouted=true.'),
     last_recorded_at: TIME_OR_NONE,
     hours: exactly(HOURS, TIME),
     topics: list(object({ topic: TEXT_OR_NONE, total: COUNT, by_hour: exactly(HOURS, COUNT) })),

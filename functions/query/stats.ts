@@ -1,7 +1,6 @@
 import type { Clock } from '../clock.ts';
 import { instantOf, rfc3339 } from '../heron/instant.ts';
 import { STATUSES, type Status } from '../heron/status.ts';
-import { isHeronTopic } from '../heron/topics.ts';
 import { pool } from '../pool.ts';
 import type { Store, TopicInLog } from '../store/store.ts';
 import { HOURS, type StatsAnswer } from './answers.ts';
@@ -10,17 +9,17 @@ const CACHED_MS = 30_000;
 const HOUR_MS = 3_600_000;
 /** A transaction writes an event up to half a minute after the time that it gives it; then an hour's count is final. */
 const SETTLED_MS = 120_000;
-const AT_ONCE = 32;
-/** Of those that have no place the newest are looked at one by one: a known topic may have an odd shape. */
-const MOST_UNROUTED = 100;
+const AT_ONCE = 8;
+/** Above it an hour is counted by itself, as halving would pass too many entries again and again. */
+const DENSE = 1_000;
 
 type Count = { readonly topic: string | null; readonly hours: readonly number[] };
 
 /**
- * Counts by aggregation queries, for all clients together and at most every 30 s. A refresh costs 9 counts of end users, at most 100
- * reads of what has no place,
- * a read for each topic that the log has, and a count for each topic with events in the current hour; the first one of a
- * process counts each of the 24 hours. Firestore bills a count as a read for each 1,000 index entries it passes.
+ * Counts by aggregation queries, for all clients together and at most every 30 s. A refresh costs 9 counts of end users,
+ * one of what has no place, a read for each topic that the log has, and a count for each topic with events in the
+ * current hour. The first of a process looks for the hours before by halving the day where a topic has few events, and
+ * else counts each of them. Firestore bills a count as a read for each 1,000 index entries it passes.
  */
 export class Stats {
   readonly #store: Store;
@@ -54,10 +53,10 @@ export class Stats {
   async #count(now: number): Promise<StatsAnswer> {
     const thisHour = Math.floor(now / HOUR_MS) * HOUR_MS;
     const hours = Array.from({ length: HOURS }, (_, i) => thisHour - (HOURS - 1 - i) * HOUR_MS);
-    const [endUsers, { topics, isCut }, { events: unrouted }] = await Promise.all([
+    const [endUsers, { topics, isCut }, unrouted] = await Promise.all([
       this.#endUsers(),
       this.#store.topics(),
-      this.#store.unroutedEvents(MOST_UNROUTED, null),
+      this.#store.countUnrouted(instantOf(hours[0] ?? 0)),
     ]);
     const counts = await this.#events(topics, hours, now);
     const last = topics
@@ -69,11 +68,7 @@ export class Stats {
       end_users: endUsers,
       events: {
         total: sum(counts.map(({ hours }) => sum(hours))),
-        // Past so many only those of unknown topics are counted: what else has no place is rare.
-        unrouted: Math.max(
-          unrouted.filter(({ recorded_at }) => recorded_at >= instantOf(hours[0] ?? 0)).length,
-          sum(counts.map(({ topic, hours }) => (topic !== null && isHeronTopic(topic) ? 0 : sum(hours)))),
-        ),
+        unrouted,
         last_recorded_at: last === undefined ? null : rfc3339(last),
         hours: hours.map((hour) => rfc3339(instantOf(hour))),
         more_topics: isCut,
@@ -100,25 +95,47 @@ export class Stats {
   async #events(topics: readonly TopicInLog[], hours: readonly number[], now: number): Promise<readonly Count[]> {
     const since = instantOf(hours[0] ?? 0);
     const recent = topics.filter(({ recorded_at }) => recorded_at >= since);
-    const wanted = recent.flatMap((topic) => hours.map((hour) => ({ ...topic, hour })));
-    const counts = await pool(wanted, AT_ONCE, ({ topic, recorded_at, hour }) =>
-      recorded_at < instantOf(hour) ? Promise.resolve(0) : this.#hour(topic, hour, now),
-    );
+    const counts = await pool(recent, AT_ONCE, ({ topic, recorded_at }) => {
+      const until = hours.findLastIndex((hour) => instantOf(hour) <= recorded_at) + 1;
+      return this.#hours(topic, hours.slice(0, until), now);
+    });
     for (const key of this.#settled.keys())
       if (Number(key.split(' ', 1)[0]) < Number(hours[0])) this.#settled.delete(key);
     return recent
-      .map(({ topic }, i) => ({ topic, hours: counts.slice(i * hours.length, (i + 1) * hours.length) }))
+      .map(({ topic }, i) => ({ topic, hours: hours.map((_, hour) => counts[i]?.[hour] ?? 0) }))
       .sort((a, b) => sum(b.hours) - sum(a.hours));
   }
 
-  async #hour(topic: string | null, hour: number, now: number): Promise<number> {
-    const key = `${hour} ${JSON.stringify(topic)}`;
-    const known = this.#settled.get(key);
-    if (known !== undefined) return known;
-    const end = hour + HOUR_MS;
-    const count = await this.#store.countEvents(topic, instantOf(hour), instantOf(end));
-    if (now >= end + SETTLED_MS) this.#settled.set(key, count);
-    return count;
+  /** @param hours in order, one behind the other; those that are not settled yet are too. */
+  async #hours(topic: string | null, hours: readonly number[], now: number): Promise<readonly number[]> {
+    const keyOf = (hour: number) => `${hour} ${JSON.stringify(topic)}`;
+    const isOver = (hour: number) => now >= hour + HOUR_MS + SETTLED_MS;
+    const unknown = hours.filter((hour) => isOver(hour) && !this.#settled.has(keyOf(hour)));
+    for (const [hour, count] of await this.#spread(topic, unknown)) this.#settled.set(keyOf(hour), count);
+    return pool(hours, AT_ONCE, async (hour) => this.#settled.get(keyOf(hour)) ?? this.#between(topic, hour, hour));
+  }
+
+  /** How the events of hours in which none is added any more are spread over them. */
+  async #spread(
+    topic: string | null,
+    hours: readonly number[],
+    total?: number,
+  ): Promise<readonly (readonly [hour: number, count: number])[]> {
+    const [first, last] = [hours[0], hours.at(-1)];
+    if (first === undefined || last === undefined) return [];
+    const all = total ?? (await this.#between(topic, first, last));
+    if (all === 0 || hours.length === 1) return hours.map((hour) => [hour, all]);
+    if (all > DENSE)
+      return pool(hours, AT_ONCE, async (hour) => [hour, await this.#between(topic, hour, hour)] as const);
+    const half = hours.length >> 1;
+    const [early, late] = [hours.slice(0, half), hours.slice(half)];
+    const count = await this.#between(topic, early[0] ?? first, early.at(-1) ?? first);
+    const halves = [this.#spread(topic, early, count), this.#spread(topic, late, Math.max(0, all - count))];
+    return (await Promise.all(halves)).flat();
+  }
+
+  #between(topic: string | null, first: number, last: number): Promise<number> {
+    return this.#store.countEvents(topic, instantOf(first), instantOf(last + HOUR_MS));
   }
 }
 

@@ -302,13 +302,14 @@ function tooLate(milliseconds: number): Error {
   return Object.assign(new Error(details), { code: CODE.DEADLINE_EXCEEDED, details });
 }
 
-/** A transaction that was idle for long has this code as well: that is not the fault of what it writes. */
+/** A transaction that Firestore has ended has this code as well: that is not the fault of what it writes. */
 function isRefused(error: unknown): boolean {
   return codeOf(error) === CODE.INVALID_ARGUMENT && !hasExpired(error);
 }
 
+/** After a time, or to end a deadlock. In Firestore's words, and in its emulator's. */
 function hasExpired(error: unknown): boolean {
-  return /transaction has expired/.test(String(error));
+  return /transaction (has expired|is invalid or (closed|expired))/i.test(String(error));
 }
 
 function pauseAfter(error: unknown, attempt: number): number {

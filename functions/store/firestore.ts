@@ -213,6 +213,10 @@ export class FirestoreStore implements Store {
     return this.#count((db) => QUERIES.ofTopic(db, topic, from, to), signal);
   }
 
+  async countUnrouted(from: Instant, signal?: AbortSignal): Promise<number> {
+    return this.#count((db) => QUERIES.unroutedFrom(db, from), signal);
+  }
+
   watch(watched: Watched, onStates: (endUsers: readonly EndUser[]) => void, onFailure: OnFailure): Stop {
     if ('heron_id' in watched) {
       const { heron_id } = watched;

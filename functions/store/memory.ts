@@ -360,6 +360,11 @@ export class MemoryStore implements Store, Upkeep {
     ).length;
   }
 
+  async countUnrouted(from: Instant): Promise<number> {
+    return [...this.#events.values()].filter(({ reason, recorded_at }) => reason !== null && recorded_at >= from)
+      .length;
+  }
+
   watch(watched: Watched, onStates: (endUsers: readonly EndUser[]) => void, onFailure: OnFailure): Stop {
     const read = async () => {
       if ('end_user_id' in watched) return this.endUsersOf(watched.end_user_id);

@@ -135,6 +135,14 @@ export const QUERIES = {
     return after === null ? query : query.startAfter(toTimestamp(after.recorded_at), after.event_id);
   },
 
+  /** Events without a place of their own that were recorded from a time on. */
+  unroutedFrom(db: Firestore, from: Instant): Query<StoredEvent> {
+    return eventDocuments(db)
+      .where('unrouted', '==', true)
+      .where('recorded_at', '>=', toTimestamp(from))
+      .orderBy('recorded_at', 'desc');
+  },
+
   /** The end users that changed last. */
   changes(db: Firestore, limit: number): Query<Stored> {
     return endUserDocuments(db).orderBy('changed_at', 'desc').limit(limit);

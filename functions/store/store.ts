@@ -118,6 +118,8 @@ export interface Store {
   topics(signal?: AbortSignal): Promise<Topics>;
   /** How many events of a topic were recorded from a time on, and before another. */
   countEvents(topic: string | null, from: Instant, to: Instant, signal?: AbortSignal): Promise<number>;
+  /** How many events that have no place of their own were recorded from a time on. */
+  countUnrouted(from: Instant, signal?: AbortSignal): Promise<number>;
   /** Calls back with what there is, soon, and then after each change. */
   watch(watched: Watched, onStates: (endUsers: readonly EndUser[]) => void, onFailure: OnFailure): Stop;
   /**

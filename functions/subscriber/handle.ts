@@ -1,7 +1,9 @@
+import { toDeadLetter } from '../events/dead-letter.ts';
+import { parseInstant } from '../heron/instant.ts';
 import { describe, type Log, type LogFields, type Severity, traceOf } from '../log.ts';
-import { deadLetterAttributes, type SendDeadLetter } from './dead-letter.ts';
-import { type Delivery, subscriberOf } from './message.ts';
-import { contextOf, Discard, RetryAfter, type Route } from './subscriber.ts';
+import type { SendDeadLetter } from './dead-letter.ts';
+import { type Delivery, type Envelope, NotAnEvent, subscriberOf } from './message.ts';
+import { contextOf, Discard, isKnown, type Noted, RetryAfter, type Serving, type Task } from './subscriber.ts';
 
 /** What becomes of a message, whatever way it came. */
 export type Answer =
@@ -15,37 +17,75 @@ export type Answer =
       readonly detail: string;
     };
 
+/** A message, and what is to be done with it. */
+export type Job = {
+  readonly envelope: Envelope;
+  readonly data: Uint8Array;
+  /** For its log line. */
+  readonly facts: LogFields;
+  /** Whether its topic is one of Heron's. */
+  readonly known: boolean;
+  readonly task: Task;
+};
+
 export type Handling = {
-  readonly route: (delivery: Delivery) => Route;
   readonly deadLetter: SendDeadLetter | undefined;
+  /** The subscriber's; its subscription's name says it unless given. */
+  readonly name: string | undefined;
   readonly topicPrefix: string;
   readonly log: Log;
-  /** What is left until the ack deadline. */
+  /** When the message came, by `performance.now()`, and how many milliseconds there are from then on. */
+  readonly arrived: number;
   readonly milliseconds: number;
-  /** Aborted where it is over before that. */
+  /** Aborted where the time is over before that. */
   readonly over?: AbortSignal;
+  /** Of the request that brought the message, by names in lower case; what the message itself says comes first. */
+  readonly traceHeaders?: Readonly<Record<string, string | undefined>>;
 };
+
+/** What is to be done with a message. @throws NotAnEvent where it is none, and nobody takes such. */
+export async function jobOf(reading: Promise<Delivery>, { taskOf, taskOfForeign }: Serving): Promise<Job> {
+  try {
+    const delivery = await reading;
+    const { topic, id, body } = delivery.received;
+    const heronId = delivery.attributes['ce-subject'];
+    const facts = { topic, event_id: id, ...(heronId !== undefined && { heron_id: heronId }) };
+    return { envelope: delivery, data: body, facts, known: isKnown(topic), task: taskOf(delivery) };
+  } catch (error) {
+    if (!(error instanceof NotAnEvent) || taskOfForeign === undefined) throw error;
+    const { foreign, message: reason } = error;
+    const facts = { reason: `not an event of Heron's: ${reason}` };
+    return { envelope: foreign, data: foreign.data, facts, known: false, task: taskOfForeign(foreign, reason) };
+  }
+}
 
 const AGAIN = 'The event could not be handled now. Send it again.';
 
-/** Has a delivery handled. Never rejects, and answers before the ack deadline, whether or not the handler has ended. */
+/** Has a message handled. Never rejects, and answers in time, whether or not the handler has ended. */
 export async function handle(
-  delivery: Delivery,
-  { route, deadLetter, topicPrefix, log, milliseconds, over }: Handling,
+  { envelope, data, facts, known, task }: Job,
+  { deadLetter, name, topicPrefix, log, arrived, milliseconds, over, traceHeaders = {} }: Handling,
 ): Promise<Answer> {
-  const begun = performance.now();
-  const { received, attributes, messageId, subscription } = delivery;
-  const say = (severity: Severity, message: string, fields: LogFields) =>
+  const { attributes, messageId, publishTime, subscription, attempt } = envelope;
+  const left = () => Math.max(0, milliseconds - (performance.now() - arrived));
+  let noted: Noted = {};
+  const say = (severity: Severity, message: string, fields: LogFields) => {
+    const project = subscription?.split('/')[1];
+    const traceparent = attributes['ce-traceparent'];
     log(severity, message, {
-      ...fields,
-      topic: received.topic,
-      event_id: received.id,
-      ...(attributes['ce-subject'] !== undefined && { heron_id: attributes['ce-subject'] }),
+      ...facts,
       ...(messageId !== undefined && { message_id: messageId }),
-      bytes: received.body.byteLength,
-      milliseconds: Math.round(performance.now() - begun),
-      trace: traceOf({ traceparent: attributes['ce-traceparent'] }, subscription?.split('/')[1] ?? ''),
+      bytes: data.byteLength,
+      ...fields,
+      milliseconds: Math.round(performance.now() - arrived),
+      ...(project && { trace: traceOf(traceparent === undefined ? traceHeaders : { traceparent }, project) }),
     });
+  };
+  /** What the handler took for the outcome is not what it was. */
+  const otherwise = (severity: Severity, told: string, fields: LogFields) => {
+    const { severity: _, message, outcome, ...others } = noted;
+    say(severity, told, { ...others, ...fields });
+  };
   const again = (status: 500 | 503, seconds?: number): Answer => ({
     kind: 'again',
     status,
@@ -58,40 +98,49 @@ export async function handle(
   const late = new Promise<'late'>((resolve) => {
     const end = () => {
       resolve('late');
-      deadline.abort(new DOMException('The ack deadline is nearly over.', 'TimeoutError'));
+      deadline.abort(new DOMException('The time for this event is over.', 'TimeoutError'));
     };
-    timer = setTimeout(end, milliseconds);
+    timer = setTimeout(end, left());
     over?.addEventListener('abort', end);
   });
 
   const settled = async (): Promise<Answer | 'late'> => {
     try {
-      const context = contextOf(delivery, deadline.signal);
-      const outcome = await Promise.race([route(delivery)({ delivery, context, milliseconds }), late]);
+      const note = (fields: Noted) => {
+        noted = { ...noted, ...fields };
+      };
+      const context = contextOf(envelope, known, { signal: deadline.signal, note });
+      const called = name === undefined ? subscriberOf(subscription) : `${topicPrefix}${name}`;
+      const subscriber = called ?? subscription?.split('/').at(-1) ?? '';
+      const outcome = await Promise.race([task({ context, subscriber, milliseconds: left() }), late]);
       if (outcome === 'late') return 'late';
-      say('INFO', outcome === 'handled' ? 'handled' : 'seen before', { outcome });
+      const { severity = 'INFO', message = outcome === 'handled' ? 'handled' : 'seen before', ...fields } = noted;
+      say(severity, message, { outcome, ...fields });
       return { kind: 'acknowledge' };
     } catch (error) {
       if (deadline.signal.aborted) return 'late';
       if (error instanceof Discard) return discard(error);
       if (error instanceof RetryAfter) {
-        say('WARNING', `to be tried again: ${error.message}`, { outcome: 'retry_after', reason: error.message });
-        return again(503, error.seconds);
+        const { message: reason, cause, seconds } = error;
+        const fields = { outcome: 'retry_after', reason, ...(cause !== undefined && { error: describe(cause) }) };
+        otherwise('WARNING', `to be tried again: ${reason}`, fields);
+        return again(503, seconds);
       }
-      say('ERROR', 'The handler failed: Pub/Sub delivers it again.', { outcome: 'failed', error: describe(error) });
+      const fields = { outcome: 'failed', error: describe(error) };
+      otherwise('ERROR', 'The handler failed: Pub/Sub delivers it again.', fields);
       return again(500);
     }
   };
 
   const discard = async ({ message: reason, cause }: Discard): Promise<Answer | 'late'> => {
     const fields = { reason, ...(cause !== undefined && { error: describe(cause) }) };
-    const subscriber = subscriberOf(subscription, topicPrefix);
+    const subscriber = name ?? subscriberOf(subscription, topicPrefix);
     if (deadLetter === undefined || subscriber === undefined) {
       const why =
         deadLetter === undefined
           ? 'nothing was given to dead-letter it with'
           : 'the name of its subscription does not say whose dead letters they are';
-      say('ERROR', `Discarded, but ${why}: Pub/Sub does it, after the subscription's attempts.`, {
+      otherwise('ERROR', `Discarded, but ${why}: Pub/Sub does it, after the subscription's attempts.`, {
         ...fields,
         outcome: 'not_dead_lettered',
       });
@@ -99,28 +148,38 @@ export async function handle(
     }
     try {
       const letter = {
+        ...toDeadLetter(
+          { data, attributes },
+          {
+            subscriber,
+            reason,
+            messageId,
+            publishTime: parseInstant(publishTime),
+            subscription,
+            deliveryAttempt: attempt,
+          },
+        ),
         topic: `${topicPrefix}dead-letter.${subscriber}`,
-        data: received.body,
-        attributes: deadLetterAttributes(delivery, subscriber, reason),
         signal: deadline.signal,
+        milliseconds: left(),
       };
       if ((await Promise.race([deadLetter(letter), late])) === 'late') return 'late';
     } catch (error) {
-      say('ERROR', 'Discarded, but its dead letter was not taken: Pub/Sub delivers it again.', {
+      otherwise('ERROR', 'Discarded, but its dead letter was not taken: Pub/Sub delivers it again.', {
         ...fields,
         outcome: 'not_dead_lettered',
         error: describe(error),
       });
       return again(503);
     }
-    say('ERROR', `dead-lettered: ${reason}`, { ...fields, outcome: 'dead_lettered' });
+    otherwise('ERROR', `dead-lettered: ${reason}`, { ...fields, outcome: 'dead_lettered' });
     return { kind: 'acknowledge' };
   };
 
   try {
     const answer = await settled();
     if (answer !== 'late') return answer;
-    say('WARNING', 'Not handled before the ack deadline: Pub/Sub delivers it again.', { outcome: 'late' });
+    otherwise('WARNING', 'Not handled in time: Pub/Sub delivers it again.', { outcome: 'late' });
     return again(503);
   } finally {
     clearTimeout(timer);

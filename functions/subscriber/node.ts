@@ -1,5 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { type HandlerOptions, type PushRequest, responder } from './respond.ts';
+import { answer } from '../http/answer.ts';
+import { readBody } from '../http/body.ts';
+import { type HandlerOptions, type PushBody, type PushRequest, responder } from './respond.ts';
 import type { Subscriber } from './subscriber.ts';
 
 export type { DeadLetter, SendDeadLetter } from './dead-letter.ts';
@@ -18,13 +20,7 @@ export function nodeHandler(
   const respond = responder(subscriber, options);
   return async (request, response) => {
     const { status, headers, body } = await respond(pushRequest(request));
-    if (response.headersSent || response.destroyed) return;
-    // What is still being sent is not read any more: the connection cannot be used again.
-    response.writeHead(
-      status,
-      request.readableEnded || request.complete ? headers : { ...headers, Connection: 'close' },
-    );
-    response.end(body ?? undefined);
+    answer(response, status, body ?? '', headers);
   };
 }
 
@@ -36,23 +32,17 @@ function pushRequest(request: IncomingMessage): PushRequest {
       return Array.isArray(value) ? value.join(', ') : value;
     },
     headerNames: Object.keys(request.headers),
-    body: (maxBytes) => readBody(request, maxBytes),
+    body: (maxBytes, milliseconds) => bodyOf(request, maxBytes, milliseconds),
   };
 }
 
-async function readBody(request: IncomingMessage, maxBytes: number): Promise<Uint8Array | null> {
+async function bodyOf(request: IncomingMessage, maxBytes: number, milliseconds: number): Promise<PushBody> {
   const { rawBody } = request as { rawBody?: unknown };
-  if (rawBody instanceof Uint8Array) return rawBody.byteLength > maxBytes ? null : rawBody;
+  if (rawBody instanceof Uint8Array)
+    return rawBody.byteLength > maxBytes ? { kind: 'too_large' } : { kind: 'complete', bytes: rawBody };
   if (request.readableEnded || request.readableDidRead)
     throw Object.assign(new Error('read already'), {
       code: 'BODY_READ_ALREADY: mount nodeHandler before the body parser',
     });
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  for await (const chunk of request as AsyncIterable<Uint8Array>) {
-    size += chunk.byteLength;
-    if (size > maxBytes) return null;
-    chunks.push(chunk);
-  }
-  return chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks);
+  return readBody(request, maxBytes, milliseconds);
 }

@@ -5,7 +5,7 @@ import { instantOfEpoch, rfc3339 } from '../heron/instant.ts';
 import { HERON_TOPICS } from '../heron/topics.ts';
 import { describe, type Log } from '../log.ts';
 import type { SendDeadLetter } from './dead-letter.ts';
-import { handle } from './handle.ts';
+import { handle, jobOf } from './handle.ts';
 import { NotAnEvent, readMessage } from './message.ts';
 import { defaultLog } from './respond.ts';
 import { matches, type Subscriber, serve } from './subscriber.ts';
@@ -47,8 +47,9 @@ const [FIRST_PAUSE_MS, LAST_PAUSE_MS] = [500, 30_000];
 
 /** Publishes what handlers discard, for `nodeHandler` and `fetchHandler`. */
 export function deadLetters(pubsub: PubSub = new PubSub()): SendDeadLetter {
-  return async ({ topic, data, attributes }) => {
-    await pubsub.topic(topic, { batching: { maxMessages: 1 } }).publishMessage({ data, attributes });
+  return async ({ topic, data, attributes, milliseconds }) => {
+    const options = { batching: { maxMessages: 1 }, gaxOpts: { timeout: milliseconds } };
+    await pubsub.topic(topic, options).publishMessage({ data, attributes });
   };
 }
 
@@ -71,7 +72,8 @@ export async function pull(
     log = defaultLog(),
   }: PullOptions,
 ): Promise<Pulling> {
-  const route = serve(subscriber);
+  const serving = serve(subscriber);
+  const milliseconds = ackDeadlineSeconds * 1000 * USABLE;
   // This finds the project's id, too.
   const config = await pubsub.getClientConfig();
   const client = new v1.SubscriberClient(config as ConstructorParameters<typeof v1.SubscriberClient>[0]);
@@ -82,6 +84,7 @@ export async function pull(
     subscription: string,
     { ackId, message, deliveryAttempt }: ReceivedMessage,
   ): Promise<void> => {
+    const arrived = performance.now();
     const to = { subscription, ackIds: [ackId ?? ''] };
     const { attributes, data, messageId, publishTime } = message ?? {};
     const envelope = {
@@ -92,9 +95,8 @@ export async function pull(
     };
     let again: number | undefined;
     try {
-      const delivery = await readMessage(Buffer.from(data ?? ''), { ...attributes }, envelope);
-      const milliseconds = ackDeadlineSeconds * 1000 * USABLE;
-      const answer = await handle(delivery, { route, deadLetter, topicPrefix, log, milliseconds });
+      const job = await jobOf(readMessage(Buffer.from(data ?? ''), { ...attributes }, envelope), serving);
+      const answer = await handle(job, { deadLetter, name, topicPrefix, log, arrived, milliseconds });
       if (answer.kind === 'again') again = Math.min(answer.seconds ?? 0, MAX_ACK_DEADLINE_SECONDS);
     } catch (error) {
       if (!(error instanceof NotAnEvent)) throw error;

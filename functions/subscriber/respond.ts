@@ -1,7 +1,6 @@
-import { within } from '../deadline.ts';
 import { cloudLog, describe, type Log } from '../log.ts';
 import type { SendDeadLetter } from './dead-letter.ts';
-import { handle } from './handle.ts';
+import { handle, jobOf } from './handle.ts';
 import { NotAnEvent, readPush } from './message.ts';
 import { type OidcCheck, type OidcOptions, oidcCheck } from './oidc.ts';
 import { type Subscriber, serve } from './subscriber.ts';
@@ -9,10 +8,17 @@ import { type Subscriber, serve } from './subscriber.ts';
 export type HandlerOptions = {
   /** Takes what handlers discard. Without it Pub/Sub dead-letters it, after the subscription's attempts. */
   readonly deadLetter?: SendDeadLetter;
+  /** The subscriber's, as Terraform has it, where the names of subscriptions (`NAME.TOPIC`, `replay.NAME`) do not say it. */
+  readonly name?: string;
   /** What stands before the names of topics and subscriptions, where Terraform's `prefix` says so. */
   readonly topicPrefix?: string;
   /** The subscription's; 60 unless given, as Terraform's is. */
   readonly ackDeadlineSeconds?: number;
+  /**
+   * How long a message may take, from when its request begins to come; nine tenths of the ack deadline unless given, and
+   * no more, as the rest is for the way there and back. Then its `signal` is aborted, and it is answered 503.
+   */
+  readonly timeoutSeconds?: number;
   /** Where IAM does not guard the service: only Pub/Sub, as that account, with a token for that audience. */
   readonly oidc?: OidcOptions;
   /** Cloud Logging's JSON lines on standard output, unless given. */
@@ -25,9 +31,13 @@ export type PushRequest = {
   /** By its name in lower case. */
   readonly header: (name: string) => string | undefined;
   readonly headerNames: Iterable<string>;
-  /** Reads at most so many bytes; null where there are more. Rejects where the body cannot be read. */
-  readonly body: (maxBytes: number) => Promise<Uint8Array | null>;
+  /** Reads at most so many bytes, for so long. Rejects where it cannot be read. */
+  readonly body: (maxBytes: number, milliseconds: number) => Promise<PushBody>;
 };
+
+export type PushBody =
+  | { readonly kind: 'complete'; readonly bytes: Uint8Array }
+  | { readonly kind: 'too_large' | 'timed_out' | 'client_left' };
 
 export type PushResponse = {
   readonly status: number;
@@ -43,12 +53,22 @@ const USABLE = 0.9;
 /** Answers push requests for a subscriber, which is as it is from now on. Never rejects. */
 export function responder(
   subscriber: Subscriber,
-  { deadLetter, topicPrefix = '', ackDeadlineSeconds = 60, oidc, log = defaultLog() }: HandlerOptions = {},
+  {
+    deadLetter,
+    name,
+    topicPrefix = '',
+    ackDeadlineSeconds = 60,
+    timeoutSeconds = ackDeadlineSeconds * USABLE,
+    oidc,
+    log = defaultLog(),
+  }: HandlerOptions = {},
 ): (request: PushRequest) => Promise<PushResponse> {
   if (!(ackDeadlineSeconds >= 1 && ackDeadlineSeconds <= 600))
     throw new RangeError("ackDeadlineSeconds is a number from 1 to 600: the subscription's.");
-  const usable = ackDeadlineSeconds * 1000 * USABLE;
-  const route = serve(subscriber);
+  if (!(timeoutSeconds > 0 && timeoutSeconds <= ackDeadlineSeconds * USABLE))
+    throw new RangeError(`timeoutSeconds is over 0, and at most ${USABLE} of ackDeadlineSeconds.`);
+  const milliseconds = timeoutSeconds * 1000;
+  const serving = serve(subscriber);
   const check: OidcCheck | undefined = oidc && oidcCheck(oidc);
   const refuse = (status: number, title: string, detail: string, headers: Record<string, string> = {}) => {
     log('WARNING', `refused: ${detail}`, { outcome: 'refused', reason: detail, http_status: status });
@@ -56,7 +76,7 @@ export function responder(
   };
 
   return async (request) => {
-    const begun = performance.now();
+    const arrived = performance.now();
     if (request.method !== 'POST')
       return problem(405, 'Method Not Allowed', 'Pub/Sub pushes with POST.', { Allow: 'POST' });
     if (check !== undefined) {
@@ -65,13 +85,37 @@ export function responder(
       if (verdict.kind === 'unknown') return refuse(503, 'Service Unavailable', verdict.why);
     }
     try {
-      const body = await within<Uint8Array | null | 'late'>(usable, request.body(MAX_PUSH_BYTES), () => 'late');
-      if (body === 'late') return refuse(408, 'Request Timeout', 'The body did not come before the ack deadline.');
-      if (body === null)
-        return refuse(413, 'Content Too Large', `The body is over ${MAX_PUSH_BYTES} bytes, which Pub/Sub never sends.`);
-      const delivery = await readPush(request.header, request.headerNames, body);
-      const milliseconds = Math.max(0, usable - (performance.now() - begun));
-      const answer = await handle(delivery, { route, deadLetter, topicPrefix, log, milliseconds });
+      const body = await request.body(MAX_PUSH_BYTES, milliseconds - (performance.now() - arrived));
+      switch (body.kind) {
+        case 'complete':
+          break;
+        case 'too_large':
+          return refuse(
+            413,
+            'Content Too Large',
+            `The body is over ${MAX_PUSH_BYTES} bytes, which Pub/Sub never sends.`,
+          );
+        case 'timed_out':
+          return refuse(408, 'Request Timeout', 'The body did not come in time.');
+        case 'client_left':
+          log('WARNING', 'The client left before it had sent the message.', { outcome: 'client_left' });
+          return problem(400, 'Bad Request', 'The body was cut off.');
+        default:
+          return body satisfies never;
+      }
+      const job = await jobOf(readPush(request.header, request.headerNames, body.bytes), serving);
+      const answer = await handle(job, {
+        deadLetter,
+        name,
+        topicPrefix,
+        log,
+        arrived,
+        milliseconds,
+        traceHeaders: {
+          traceparent: request.header('traceparent'),
+          'x-cloud-trace-context': request.header('x-cloud-trace-context'),
+        },
+      });
       if (answer.kind === 'acknowledge') return { status: 204, headers: {}, body: null };
       const retryAfter = answer.seconds === undefined ? {} : { 'Retry-After': String(answer.seconds) };
       return problem(

@@ -6,10 +6,11 @@ import {
   undocumentedData,
 } from '../heron/payloads.ts';
 import { isHeronTopic } from '../heron/topics.ts';
-import { type Delivery, isRecord, type Received, subscriberOf } from './message.ts';
+import type { LogFields, Severity } from '../log.ts';
+import { type Delivery, type Envelope, type Foreign, isRecord, type Message, type Received } from './message.ts';
 import { type OutputOf, placesOf, type StandardSchema } from './schema.ts';
 
-export type { Received } from './message.ts';
+export type { Message, Received } from './message.ts';
 export type { StandardSchema } from './schema.ts';
 
 /**
@@ -50,9 +51,23 @@ export interface Context {
   readonly attempt: number | undefined;
   /** Which replay of the log sent it again: what must not happen twice, such as a payout, stays off. */
   readonly replay: string | undefined;
-  /** Aborted when the ack deadline is nearly over: what is not done by then comes again. */
+  /** Aborted when the time for it is nearly over: what is not done by then comes again. */
   readonly signal: AbortSignal;
+  /** What Pub/Sub says of the message that brought it. */
+  readonly message: Message;
+  /** Adds to the line that is logged of it, beside what the kit says. */
+  readonly note: (fields: Noted) => void;
 }
+
+/**
+ * For a line of the log, so nothing sensitive. `outcome`, `message` and `severity` take the place of the kit's own where
+ * the handler returns: of what it throws, the kit says what became of it.
+ */
+export type Noted = LogFields & {
+  readonly severity?: Severity;
+  readonly message?: string;
+  readonly [field: string]: string | number | boolean | null | undefined;
+};
 
 /** Handled once it returns or its promise resolves; what it throws is tried again, but for {@link Discard}. */
 export type Handler<T extends string, Data, Extra = unknown> = (
@@ -62,6 +77,18 @@ export type Handler<T extends string, Data, Extra = unknown> = (
 
 /** Takes what no other handler does, also what is not of the shape that Heron documents. */
 export type Fallback = (event: Received, context: Context) => unknown;
+
+/** What is not an event of Heron's: somebody else published it, or something changed it on its way. */
+export type Invalid = {
+  /** Why it is not, quoting nothing of it. */
+  readonly reason: string;
+  readonly data: Uint8Array;
+  /** Whether it is a message of Pub/Sub's; where it is not, `data` is the body of a request that nobody can read. */
+  readonly isMessage: boolean;
+};
+
+/** Takes what is not an event. As with events, what it throws decides what becomes of the message. */
+export type InvalidHandler = (invalid: Invalid, context: Context) => unknown;
 
 /** Makes a handler's effects happen once, such as `once(db)` of `heron-events/once-firestore`. */
 export interface Once<Extra> {
@@ -121,6 +148,13 @@ export interface Subscriber {
     once: Once<Extra>,
     handler: Handler<T, OutputOf<S>, Extra>,
   ): this;
+  /**
+   * Takes what is not an event, which without this is refused (400), again and again until Pub/Sub dead-letters it. With
+   * `({ reason }) => { throw new Discard(reason); }` it goes to the dead letters at once. Only where nobody but Pub/Sub
+   * can call the service: others could fill them.
+   * @throws Error where there is one already, or the subscriber is being served.
+   */
+  onInvalid(handler: InvalidHandler): this;
   /** The topics and patterns with handlers of their own: what `topics` in Terraform must say. */
   patterns(): string[];
 }
@@ -130,22 +164,33 @@ export function subscriber(fallback: Fallback): Subscriber {
   return new Routes(fallback);
 }
 
-/** How a delivery is taken, as far as it is known beforehand. */
+/** How a message is taken, as far as it is known beforehand. */
 type Run = {
-  readonly delivery: Delivery;
   readonly context: Context;
-  /** What is left until the ack deadline. */
+  /** The subscriber's name, prefix and all. */
+  readonly subscriber: string;
+  /** What is left of the time. */
   readonly milliseconds: number;
 };
 
 /** Rejects as the handler does, or with {@link Discard} or {@link RetryAfter} in its place. */
-export type Route = (run: Run) => Promise<'handled' | 'seen_before'>;
+export type Task = (run: Run) => Promise<'handled' | 'seen_before'>;
+
+/** What a subscriber does with what comes. */
+export type Serving = {
+  readonly taskOf: (delivery: Delivery) => Task;
+  /** Absent where nobody takes what is not an event. */
+  readonly taskOfForeign?: (foreign: Foreign, reason: string) => Task;
+};
+
+type Route = (delivery: Delivery) => Task;
 
 type AnyHandler = (event: Received, context: Context & Record<string, unknown>) => unknown;
 
 class Routes implements Subscriber {
   readonly #fallback: Fallback;
   readonly #routes = new Map<string, Route>();
+  #invalid: InvalidHandler | undefined;
   #served = false;
 
   constructor(fallback: Fallback) {
@@ -155,9 +200,17 @@ class Routes implements Subscriber {
   }
 
   on(topic: string, ...given: unknown[]): this {
-    if (this.#served) throw new Error(`on('${topic}') comes too late: this subscriber is being served.`);
+    this.#change(`on('${topic}')`);
     if (this.#routes.has(topic)) throw new Error(`'${topic}' has a handler already.`);
     this.#routes.set(topic, routeOf(topic, given));
+    return this;
+  }
+
+  onInvalid(handler: InvalidHandler): this {
+    this.#change('onInvalid()');
+    if (typeof handler !== 'function') throw new TypeError('onInvalid() takes a function.');
+    if (this.#invalid !== undefined) throw new Error('What is not an event has a handler already.');
+    this.#invalid = handler;
     return this;
   }
 
@@ -165,36 +218,63 @@ class Routes implements Subscriber {
     return [...this.#routes.keys()];
   }
 
-  serve(): (delivery: Delivery) => Route {
+  serve(): Serving {
     this.#served = true;
-    const fallback: Route = async ({ delivery, context }) => {
-      await this.#fallback(delivery.received, context);
-      return 'handled';
-    };
+    const invalid = this.#invalid;
+    const fallback: Route =
+      ({ received }) =>
+      async ({ context }) => {
+        await this.#fallback(received, context);
+        return 'handled';
+      };
     const patterns = [...this.#routes]
       .filter(([topic]) => topic.includes('*'))
       .map(([topic, route]) => ({ route, matcher: matcherOf(topic), literal: topic.replaceAll('*', '').length }))
       .sort((a, b) => b.literal - a.literal);
-    return ({ received: { topic }, undocumented }) => {
+    const routeTo = ({ received: { topic }, undocumented }: Delivery): Route => {
       if (topic === null || undocumented !== null) return fallback;
       return this.#routes.get(topic) ?? patterns.find(({ matcher }) => matcher.test(topic))?.route ?? fallback;
     };
+    return {
+      taskOf: (delivery) => routeTo(delivery)(delivery),
+      ...(invalid !== undefined && {
+        taskOfForeign:
+          ({ data, isMessage }, reason) =>
+          async ({ context }) => {
+            await invalid({ reason, data, isMessage }, context);
+            return 'handled';
+          },
+      }),
+    };
+  }
+
+  #change(what: string): void {
+    if (this.#served) throw new Error(`${what} comes too late: this subscriber is being served.`);
   }
 }
 
 /**
- * Which handler takes a delivery. From now on the subscriber is as it is.
+ * What a subscriber does with what comes. From now on it is as it is.
  * @throws TypeError where it was not made by `subscriber()` of this copy of the package.
  */
-export function serve(subscriber: Subscriber): (delivery: Delivery) => Route {
+export function serve(subscriber: Subscriber): Serving {
   if (!(subscriber instanceof Routes))
     throw new TypeError('This is not what subscriber() of heron-events gave: is the package installed twice?');
   return subscriber.serve();
 }
 
-export function contextOf({ received, attempt, attributes }: Delivery, signal: AbortSignal): Context {
-  const known = received.topic !== null && isHeronTopic(received.topic);
-  return { known, attempt, replay: attributes['ce-replayid'], signal };
+export function contextOf(
+  { attempt, attributes, messageId, publishTime, subscription }: Envelope,
+  known: boolean,
+  given: Pick<Context, 'signal' | 'note'>,
+): Context {
+  const message = { attributes, messageId, publishTime, subscription };
+  return { known, attempt, replay: attributes['ce-replayid'], message, ...given };
+}
+
+/** Whether this package knows the topic as one of Heron's. */
+export function isKnown(topic: string | null): boolean {
+  return topic !== null && isHeronTopic(topic);
 }
 
 /** Whether a topic is one that a pattern stands for. */
@@ -218,28 +298,27 @@ function routeOf(topic: string, given: readonly unknown[]): Route {
     throw new TypeError(`on('${topic}') takes a schema, a once, both or neither, and then a handler.`);
   const run = handler as AnyHandler;
 
-  return async ({ delivery, context, milliseconds }) => {
-    const { received } = delivery;
-    const event = { ...received, data: await dataOf(topic, received.data, schema) };
-    if (once === undefined) {
-      await run(event, { ...context });
-      return 'handled';
-    }
-    const subscriber = subscriberOf(delivery.subscription) ?? '';
-    const outcome = await once.run({ eventId: received.id, subscriber, milliseconds }, async (extra) => {
-      await run(event, { ...context, ...(extra as object) });
-    });
-    switch (outcome.kind) {
-      case 'done':
+  return ({ received }) =>
+    async ({ context, subscriber, milliseconds }) => {
+      const event = { ...received, data: await dataOf(topic, received.data, schema) };
+      if (once === undefined) {
+        await run(event, { ...context });
         return 'handled';
-      case 'seen_before':
-        return 'seen_before';
-      case 'busy':
-        throw new RetryAfter(outcome.seconds, 'another delivery of it is being handled');
-      default:
-        return outcome satisfies never;
-    }
-  };
+      }
+      const outcome = await once.run({ eventId: received.id, subscriber, milliseconds }, async (extra) => {
+        await run(event, { ...context, ...(extra as object) });
+      });
+      switch (outcome.kind) {
+        case 'done':
+          return 'handled';
+        case 'seen_before':
+          return 'seen_before';
+        case 'busy':
+          throw new RetryAfter(outcome.seconds, 'another delivery of it is being handled');
+        default:
+          return outcome satisfies never;
+      }
+    };
 }
 
 /** The data as its type says, or {@link Discard}. A schema of the subscriber's own takes the place of Heron's word. */

@@ -1,8 +1,19 @@
 import { createHash } from 'node:crypto';
+import { eventId, eventOf } from '../events/event.ts';
+import { toMessage } from '../events/message.ts';
+import { instantOf, parseInstant } from '../heron/instant.ts';
 import type { Log } from '../log.ts';
-import { handle } from './handle.ts';
+import { handle, jobOf } from './handle.ts';
 import { readBody, readMessage } from './message.ts';
-import { type DataOf, type HeronEvent, type Received, type Subscriber, serve, type Topic } from './subscriber.ts';
+import {
+  type DataOf,
+  type HeronEvent,
+  type Received,
+  type Subscriber,
+  serve,
+  type Task,
+  type Topic,
+} from './subscriber.ts';
 
 export type EventOptions = {
   /** A text is sent as it is; unless given, a second later with each event that is made. */
@@ -31,9 +42,9 @@ export function event<T extends Topic>(
   const time = typeof created === 'string' ? created : created.toISOString().replace('Z', '+00:00');
   const webhook = { topic, created: time, data: { ...usual(topic), ...data }, meta };
   const body = new TextEncoder().encode(JSON.stringify(webhook));
-  const { undocumented, ...read } = readBody(body);
+  const { undocumented, received } = readBody(eventId(body), body);
   if (undocumented !== null) throw new TypeError(`Heron would not send this: ${undocumented}.`);
-  return { id: createHash('sha256').update(body).digest('hex'), ...read, body } as HeronEvent<T>;
+  return { ...received } as HeronEvent<T>;
 }
 
 function usual(topic: string): Record<string, unknown> {
@@ -104,7 +115,7 @@ export async function deliver(
     replay,
   }: DeliverOptions = {},
 ): Promise<readonly Delivered[]> {
-  const route = serve(subscriber);
+  const serving = serve(subscriber);
   const delivered: Delivered[] = [];
   const started: Promise<unknown>[] = [];
   const queue = copiesOf(events, seed, times);
@@ -125,12 +136,15 @@ export async function deliver(
       return outcome === 'refused' || outcome === 'lost';
     };
     if (fault === 'failure') return record('lost');
-    const delivery = await readMessage(event.body, attributesOf(event, replay), {
+    const sent = parseInstant(event.created) ?? instantOf(FIRST);
+    const { data, attributes } = toMessage(eventOf(event.body, sent), { replayid: replay });
+    const reading = readMessage(data, attributes, {
       attempt,
       messageId: identity,
-      publishTime: undefined,
+      publishTime: sent,
       subscription: 'projects/test/subscriptions/replay.test',
     });
+    const { task, ...job } = await jobOf(reading, serving);
     let said = '';
     let thrown: unknown;
     let discarded = false;
@@ -140,23 +154,28 @@ export async function deliver(
     const over = new AbortController();
     if (fault === 'time_out')
       void turns(1 + Math.floor(chance(seed, `${identity} turns ${attempt}`) * 3)).then(() => over.abort());
-    const answer = await handle(delivery, {
-      route: (delivery) => (run) => {
-        const running = route(delivery)(run);
-        started.push(running);
-        return running.catch((error) => {
-          thrown = error;
-          throw error;
-        });
+    const watched: Task = (run) => {
+      const running = task(run);
+      started.push(running);
+      return running.catch((error) => {
+        thrown = error;
+        throw error;
+      });
+    };
+    const answer = await handle(
+      { ...job, task: watched },
+      {
+        deadLetter: async () => {
+          discarded = true;
+        },
+        name: undefined,
+        topicPrefix: '',
+        log,
+        arrived: performance.now(),
+        milliseconds: PATIENCE_MS,
+        over: over.signal,
       },
-      deadLetter: async () => {
-        discarded = true;
-      },
-      topicPrefix: '',
-      log,
-      milliseconds: PATIENCE_MS,
-      over: over.signal,
-    });
+    );
     if (fault === 'crash') return record('lost');
     if (answer.kind === 'acknowledge') return record(discarded ? 'discarded' : 'acknowledged');
     if (attempt >= attempts)
@@ -200,17 +219,6 @@ function copiesOf(events: readonly Received[], seed: number, times: number): Cop
       });
     })
     .sort(byPlace);
-}
-
-function attributesOf({ id, topic }: Received, replay: string | undefined): Record<string, string> {
-  return {
-    'ce-specversion': '1.0',
-    'ce-id': id,
-    'ce-source': 'https://app.herondata.io',
-    ...(topic !== null && { 'ce-type': topic }),
-    ...(replay !== undefined && { 'ce-replayid': replay }),
-    'Content-Type': 'application/json',
-  };
 }
 
 async function turns(ofTheEventLoop: number): Promise<void> {

@@ -1,9 +1,12 @@
-import { type HandlerOptions, type PushRequest, responder } from './respond.ts';
+import { within } from '../deadline.ts';
+import { type HandlerOptions, type PushBody, type PushRequest, responder } from './respond.ts';
 import type { Subscriber } from './subscriber.ts';
 
 export type { DeadLetter, SendDeadLetter } from './dead-letter.ts';
 export type { OidcOptions } from './oidc.ts';
 export type { HandlerOptions } from './respond.ts';
+
+const FIRST_BYTES = 4_096;
 
 /** Takes Pub/Sub's pushes, wrapped or not, for servers that speak Fetch: Hono, Bun, Deno. The body must be unread. */
 export function fetchHandler(
@@ -22,30 +25,36 @@ function pushRequest(request: Request): PushRequest {
     method: request.method,
     header: (name) => request.headers.get(name) ?? undefined,
     headerNames: request.headers.keys(),
-    body: (maxBytes) => readBody(request, maxBytes),
+    body: (maxBytes, milliseconds) => bodyOf(request, maxBytes, milliseconds),
   };
 }
 
-async function readBody(request: Request, maxBytes: number): Promise<Uint8Array | null> {
+async function bodyOf(request: Request, maxBytes: number, milliseconds: number): Promise<PushBody> {
   if (request.bodyUsed)
     throw Object.assign(new Error('read already'), { code: 'BODY_READ_ALREADY: give fetchHandler the request unread' });
-  if (request.body === null) return new Uint8Array();
-  const chunks: Uint8Array[] = [];
-  let size = 0;
+  if (request.body === null) return { kind: 'complete', bytes: new Uint8Array() };
   const reader = request.body.getReader();
+  const body = await within<PushBody>(milliseconds, readAll(reader, maxBytes), () => ({ kind: 'timed_out' }));
+  if (body.kind !== 'complete') void reader.cancel().catch(() => {});
+  return body;
+}
+
+type Reader = ReadableStreamDefaultReader<Uint8Array>;
+
+async function readAll(reader: Reader, maxBytes: number): Promise<PushBody> {
+  let bytes = new Uint8Array(FIRST_BYTES);
+  let size = 0;
   for (let read = await reader.read(); !read.done; read = await reader.read()) {
-    size += read.value.byteLength;
-    if (size > maxBytes) {
-      await reader.cancel();
-      return null;
+    const end = size + read.value.byteLength;
+    if (end > maxBytes) return { kind: 'too_large' };
+    if (end > bytes.byteLength) {
+      // One buffer that grows, not a list of chunks: ten million of one byte would take gigabytes.
+      const larger = new Uint8Array(Math.min(maxBytes, Math.max(end, 2 * bytes.byteLength)));
+      larger.set(bytes.subarray(0, size));
+      bytes = larger;
     }
-    chunks.push(read.value);
+    bytes.set(read.value, size);
+    size = end;
   }
-  const bytes = new Uint8Array(size);
-  let end = 0;
-  for (const chunk of chunks) {
-    bytes.set(chunk, end);
-    end += chunk.byteLength;
-  }
-  return bytes;
+  return { kind: 'complete', bytes: bytes.subarray(0, size) };
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Publisher, Pulled, Subscriber } from '../../functions/bus/bus.ts';
-import { type DeadLetter, deadLetterOf, toDeadLetter } from '../../functions/bus/dead-letter.ts';
+import { type DeadLetter, deadLetterOf } from '../../functions/bus/dead-letter.ts';
 import { type Tour, visitDeadLetters } from '../../functions/bus/dead-letter-tour.ts';
 import { GooglePublisher } from '../../functions/bus/google.ts';
 import { GoogleSubscriber } from '../../functions/bus/google-subscriber.ts';
@@ -8,6 +8,7 @@ import { MemoryBus } from '../../functions/bus/memory.ts';
 import { provision } from '../../functions/bus/provision.ts';
 import { discardDeadLetters, type Outcome, redriveDeadLetters } from '../../functions/bus/redrive.ts';
 import type { Topology } from '../../functions/bus/topology.ts';
+import { toDeadLetter } from '../../functions/events/dead-letter.ts';
 import type { Message } from '../../functions/events/message.ts';
 import { toMessage } from '../../functions/events/message.ts';
 import { instantOf } from '../../functions/heron/instant.ts';

@@ -3,34 +3,13 @@ import type { AddressInfo } from 'node:net';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { eventId, eventOf, type HeronEvent, Unprocessable } from '../../functions/events/event.ts';
-import type { Message } from '../../functions/events/message.ts';
-import { fromMessage, parsePush, toMessage } from '../../functions/events/message.ts';
+import { fromMessage, toMessage } from '../../functions/events/message.ts';
 import { instantOf, parseInstant } from '../../functions/heron/instant.ts';
 import vectors from '../heron/vectors.json' with { type: 'json' };
 
 const AT = instantOf(1_786_710_278_137);
 const bytes = (json: unknown): Uint8Array => Buffer.from(typeof json === 'string' ? json : JSON.stringify(json));
 const event = (json: unknown): HeronEvent => eventOf(bytes(json), AT);
-
-/** What Pub/Sub posts for a message, as Google documents it. */
-const push = ({ data, attributes }: Message): Uint8Array =>
-  bytes({
-    deliveryAttempt: 5,
-    message: {
-      attributes,
-      data: Buffer.from(data).toString('base64'),
-      messageId: '2070443601311540',
-      message_id: '2070443601311540',
-      publishTime: '2026-08-14T12:24:39.749Z',
-      publish_time: '2026-08-14T12:24:39.749Z',
-    },
-    subscription: 'projects/myproject/subscriptions/projector.end_user.processed',
-  });
-
-const pushed = (body: Uint8Array): HeronEvent => {
-  const { message, publishTime } = parsePush(body);
-  return fromMessage(message, publishTime);
-};
 
 describe('the attributes', () => {
   const ENVELOPE = {
@@ -177,7 +156,7 @@ describe('the attributes', () => {
 describe('an event is the same after its way through Pub/Sub', () => {
   test.each(vectors.accept)('$name', ({ body_base64 }) => {
     const sent = eventOf(Buffer.from(body_base64, 'base64'), AT);
-    expect(pushed(push(toMessage(sent)))).toEqual(sent);
+    expect(fromMessage(toMessage(sent), null)).toEqual(sent);
   });
 
   test('any bytes, and any moment', () => {
@@ -185,7 +164,7 @@ describe('an event is the same after its way through Pub/Sub', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 100 }), moment, (body, at) => {
         const sent = eventOf(body, at);
-        const arrived = pushed(push(toMessage(sent)));
+        const arrived = fromMessage(toMessage(sent), null);
         expect(Buffer.from(body).equals(arrived.body)).toBe(true);
         expect({ ...arrived, body }).toEqual(sent);
       }),
@@ -196,147 +175,16 @@ describe('an event is the same after its way through Pub/Sub', () => {
     fc.assert(
       fc.property(fc.json(), (body) => {
         const sent = event(body);
-        expect(pushed(push(toMessage(sent)))).toEqual(sent);
+        expect(fromMessage(toMessage(sent), null)).toEqual(sent);
       }),
     );
   });
 
   test('9.9 MB', () => {
     const sent = eventOf(Buffer.alloc(9_900_000, '\u00ff\u0000{', 'latin1'), AT);
-    const arrived = pushed(push(toMessage(sent)));
+    const arrived = fromMessage(toMessage(sent), null);
     expect(arrived.event_id).toBe(sent.event_id);
     expect(Buffer.from(sent.body).equals(arrived.body)).toBe(true);
-  });
-});
-
-describe('the push envelope', () => {
-  const envelope = (message: object): Uint8Array => bytes({ message, subscription: 's' });
-
-  test('says what Pub/Sub knows of the message', () => {
-    expect(parsePush(push({ data: bytes('{}'), attributes: { a: 'b' } }))).toEqual({
-      message: { data: bytes('{}'), attributes: { a: 'b' } },
-      messageId: '2070443601311540',
-      publishTime: '2026-08-14T12:24:39.749000Z',
-      subscription: 'projects/myproject/subscriptions/projector.end_user.processed',
-      deliveryAttempt: 5,
-    });
-  });
-
-  test('leaves out data that is empty, and attributes where there are none', () => {
-    expect(parsePush(envelope({ messageId: '1' }))).toEqual({
-      message: { data: bytes(''), attributes: {} },
-      messageId: '1',
-      publishTime: null,
-      subscription: 's',
-      deliveryAttempt: null,
-    });
-  });
-
-  test('may say more than it needs, or of another type', () => {
-    const body = bytes({
-      message: { data: '', messageId: 7, publishTime: 'soon', orderingKey: 'k' },
-      subscription: ['s'],
-    });
-    expect(parsePush(body)).toEqual({
-      message: { data: bytes(''), attributes: {} },
-      messageId: '',
-      publishTime: null,
-      subscription: '',
-      deliveryAttempt: null,
-    });
-  });
-
-  test.each([
-    [5, 5],
-    ['5', null],
-    [1.5, null],
-  ])('says how often it came, where Pub/Sub counts: %j', (deliveryAttempt, read) => {
-    expect(parsePush(bytes({ message: {}, deliveryAttempt })).deliveryAttempt).toBe(read);
-  });
-
-  test('hands on no id that Pub/Sub would not take back', () => {
-    const body = bytes('{"message":{"messageId":"\\ud83d"},"subscription":"\\ude00"}');
-    expect(parsePush(body)).toMatchObject({ messageId: '', subscription: '' });
-  });
-
-  test.each([
-    ['nothing', ''],
-    ['no JSON', 'hello'],
-    ['a webhook', { topic: 'end_user.processed', created: '2021-05-20T09:23:53', data: {}, meta: null }],
-    ['null', 'null'],
-    ['a list', '[{"message":{}}]'],
-    ['a message that is null', { message: null }],
-    ['a message that is a text', { message: 'e30=' }],
-    ['a message that is a list', { message: [] }],
-    ['a message of the prototype', '{"__proto__":{"message":{"data":""}}}'],
-    ['data of another type', { message: { data: 7 } }],
-    ['data null', { message: { data: null } }],
-    ['data as an object', { message: { data: {} } }],
-    ['data that is no base64', { message: { data: 'e3*=' } }],
-    ['data with a space', { message: { data: 'e3 0=' } }],
-    ['data without its padding', { message: { data: 'e30' } }],
-    ['data with too much padding', { message: { data: 'e30==' } }],
-    ['data of padding alone', { message: { data: '====' } }],
-    ['data in the alphabet for URLs', { message: { data: '-_-_' } }],
-    ['data whose last bits mean nothing', { message: { data: 'e31=' } }],
-    ['attributes null', { message: { attributes: null } }],
-    ['attributes as a list', { message: { attributes: ['a'] } }],
-    ['an attribute of another type', { message: { attributes: { a: 'b', c: 7 } } }],
-    ['an attribute with half a surrogate pair', { message: { attributes: { a: '\ud83d' } } }],
-    ["an attribute's name with half a surrogate pair", { message: { attributes: { '\ud83d': 'a' } } }],
-    ['nested a hundred thousand times', '{"message":'.repeat(100_000)],
-    ['nested a hundred thousand times and closed', `{"message":${'['.repeat(100_000)}${']'.repeat(100_000)}}`],
-  ])('is none, and can never be one: %s', (_, body) => {
-    expect(() => parsePush(bytes(body))).toThrow(Unprocessable);
-  });
-
-  test('is none where it is no UTF-8', () => {
-    const body = Buffer.from('{"message":{"attributes":{"a":"\u00e9"}}}', 'latin1');
-    expect(() => parsePush(body)).toThrow(Unprocessable);
-  });
-
-  test('with keys that every object seems to have is taken as it is', () => {
-    const { message } = parsePush(bytes('{"message":{"attributes":{"__proto__":"a","constructor":"b"}}}'));
-    expect(Object.entries(message.attributes)).toEqual([
-      ['__proto__', 'a'],
-      ['constructor', 'b'],
-    ]);
-    expect(fromMessage(message, AT).event_id).toBe(eventId(bytes('')));
-  });
-
-  test('is read, or Unprocessable, whatever it is; the reason quotes nothing', () => {
-    const anything = fc.oneof(fc.jsonValue(), fc.constantFrom('', 'e30=', '\ud83d'));
-    const message = fc.record(
-      { data: anything, attributes: anything, messageId: anything, publishTime: anything },
-      { requiredKeys: [] },
-    );
-    const body = fc.oneof(
-      fc.uint8Array().map((raw): Uint8Array => raw),
-      fc.oneof(anything, fc.record({ message: fc.oneof(anything, message), subscription: anything })).map(bytes),
-    );
-    const reasons = [
-      'the request is not JSON',
-      'the request is not a push envelope',
-      'the data is not base64',
-      'the attributes are not texts',
-      'ce-recordedtime and publishTime are missing',
-      'the attribute ce-recordedtime is not a time',
-      'the attribute ce-id is not the SHA-256 of the data',
-    ];
-    fc.assert(
-      fc.property(body, (body) => {
-        let thrown: unknown = null;
-        try {
-          pushed(body);
-        } catch (error) {
-          thrown = error;
-        }
-        if (thrown === null) return;
-        expect(thrown).toBeInstanceOf(Unprocessable);
-        expect(reasons).toContain((thrown as Unprocessable).message);
-      }),
-      { numRuns: 500 },
-    );
   });
 });
 

@@ -3,7 +3,7 @@ import { describe, expect, vi } from 'vitest';
 import type { Publisher } from '../../functions/bus/bus.ts';
 import { MemoryBus } from '../../functions/bus/memory.ts';
 import { DELIVERY, topology } from '../../functions/bus/topology.ts';
-import { clock, type Stopwatch, stopwatch } from '../../functions/clock.ts';
+import { clock } from '../../functions/clock.ts';
 import { NewerFold } from '../../functions/events/carry-over.ts';
 import { type HeronEvent, Unprocessable } from '../../functions/events/event.ts';
 import type { Message } from '../../functions/events/message.ts';
@@ -46,14 +46,14 @@ type Served = {
   readonly log: () => Line[];
 };
 
-const test = base.extend<{ serveProjector: (publisher: Publisher, watch?: Stopwatch) => Promise<Served> }>({
+const test = base.extend<{ serveProjector: (publisher: Publisher) => Promise<Served> }>({
   serveProjector: ({ serve, onTestFinished }, use) =>
-    use(async (publisher, watch = stopwatch) => {
+    use(async (publisher) => {
       const lines: string[] = [];
       const store = new FaultyStore();
       const log = cloudLog(PROJECTOR, (line) => lines.push(line));
       onTestFinished(() => expect(lines.join('')).not.toContain(PRIVATE));
-      const handler = projector({ publisher, store, log, stopwatch: watch, projectId: 'heron-test' });
+      const handler = projector({ publisher, store, log });
       return { port: await serve(handler), store, log: () => lines.map((line) => JSON.parse(line)) };
     }),
 });
@@ -81,7 +81,7 @@ function pushed(sent: HeronEvent, attributes: Readonly<Record<string, string>> =
 }
 
 describe('a message', () => {
-  test('is answered 200 once its event is in the log and the state', async ({ serveProjector }) => {
+  test('is answered 204 once its event is in the log and the state', async ({ serveProjector }) => {
     const { port, store, log } = await serveProjector(new FakePublisher());
     const held = Promise.withResolvers<void>();
     store.fault = () => held.promise;
@@ -96,7 +96,7 @@ describe('a message', () => {
     expect(answered).toBe(false);
 
     held.resolve();
-    expect(await reply).toMatchObject({ status: 200, body: '' });
+    expect(await reply).toMatchObject({ status: 204, body: '' });
     expect(await store.event(sent.event_id)).toMatchObject({ received_at: RECEIVED, heron_id: HERON_ID });
     expect(await store.endUser(HERON_ID)).toEqual(foldOf([sent]));
     expect(log()).toEqual([
@@ -110,30 +110,29 @@ describe('a message', () => {
         heron_id: HERON_ID,
         bytes: sent.body.byteLength,
         outcome: 'recorded',
-        http_status: 200,
         milliseconds: expect.any(Number),
         'logging.googleapis.com/trace': 'projects/heron-test/traces/105445aa7843bc8bf206b12000100000',
       },
     ]);
   });
 
-  test('that comes again is answered 200, and changes nothing', async ({ serveProjector }) => {
+  test('that comes again is answered 204, and changes nothing', async ({ serveProjector }) => {
     const { port, store, log } = await serveProjector(new FakePublisher());
     const sent = given(1);
-    for (let time = 0; time < 2; time++) expect((await send(port, pushed(sent))).status).toBe(200);
+    for (let time = 0; time < 2; time++) expect((await send(port, pushed(sent))).status).toBe(204);
     expect(await store.endUser(HERON_ID)).toEqual(foldOf([sent]));
     expect(log()).toMatchObject([
       { outcome: 'recorded', event_id: sent.event_id },
-      { severity: 'INFO', outcome: 'duplicate', event_id: sent.event_id, http_status: 200 },
+      { severity: 'INFO', outcome: 'duplicate', event_id: sent.event_id },
     ]);
   });
 
-  test('of a forgotten end user is answered 200, and not recorded', async ({ serveProjector }) => {
+  test('of a forgotten end user is answered 204, and not recorded', async ({ serveProjector }) => {
     const { port, store, log } = await serveProjector(new FakePublisher());
     await store.forget(HERON_ID, 'a test');
     const late = [given(1), event({ heron_id: HERON_ID, created: 'no time', note: PRIVATE })];
     for (const each of late) {
-      expect((await send(port, pushed(each))).status).toBe(200);
+      expect((await send(port, pushed(each))).status).toBe(204);
       expect(await store.event(each.event_id)).toBeNull();
       expect(log().at(-1)).toMatchObject({ severity: 'INFO', outcome: 'forgotten', event_id: each.event_id });
     }
@@ -143,7 +142,7 @@ describe('a message', () => {
   test('that concerns no end user is in the log', async ({ serveProjector }) => {
     const { port, store } = await serveProjector(new FakePublisher());
     const sent = event({ topic: 'something.else', note: PRIVATE });
-    expect((await send(port, pushed(sent))).status).toBe(200);
+    expect((await send(port, pushed(sent))).status).toBe(204);
     expect(await store.event(sent.event_id)).toMatchObject({ topic: 'something.else', heron_id: null });
   });
 
@@ -159,7 +158,7 @@ describe('a message', () => {
       const { port, store, log } = await serveProjector(new FakePublisher());
       const created = new Date(Date.parse(RECEIVED) + ahead * 1000).toISOString();
       const sent = endUserEvent({ heron_id: HERON_ID, created, note: PRIVATE });
-      expect((await send(port, pushed(sent))).status).toBe(200);
+      expect((await send(port, pushed(sent))).status).toBe(204);
       expect(log()).toMatchObject([{ severity, message, outcome: 'recorded' }]);
       expect(await store.event(sent.event_id)).toMatchObject({ created: sent.created });
     },
@@ -170,7 +169,7 @@ describe('a message', () => {
   }) => {
     const { port, store } = await serveProjector(new FakePublisher());
     const sent = given(1);
-    expect((await send(port, push({ data: sent.body, attributes: {} }))).status).toBe(200);
+    expect((await send(port, push({ data: sent.body, attributes: {} }))).status).toBe(204);
     expect(await store.event(sent.event_id)).toMatchObject({ received_at: '2026-08-14T12:24:40.500000Z' });
   });
 });
@@ -178,18 +177,18 @@ describe('a message', () => {
 describe('what can never succeed', () => {
   const base64 = Buffer.from(PRIVATE).toString('base64');
   test.for<[string, string, RegExp]>([
-    ['no JSON', `{"message": "${PRIVATE}`, /not JSON/],
-    ['nothing', '', /not JSON/],
-    ['no envelope', JSON.stringify({ note: PRIVATE }), /not a push envelope/],
+    ['no JSON', `{"message": "${PRIVATE}`, /not an envelope/],
+    ['nothing', '', /not an envelope/],
+    ['no envelope', JSON.stringify({ note: PRIVATE }), /not an envelope/],
     ['data that are no base64', JSON.stringify({ message: { data: `${PRIVATE}!` } }), /not base64/],
     ['attributes that are no texts', JSON.stringify({ message: { data: base64, attributes: { note: 1 } } }), /texts/],
     ['neither ce-recordedtime nor a time', JSON.stringify({ message: { data: base64 } }), /missing/],
     ['a ce-recordedtime that is no time', pushed(given(1), { 'ce-recordedtime': PRIVATE }), /ce-recordedtime/],
     ['the ce-id of another event', pushed(given(1), { 'ce-id': '0'.repeat(64) }), /ce-id/],
-  ])('(%s) is dead-lettered with the reason, and answered 200', async ([, body, reason], { serveProjector }) => {
+  ])('(%s) is dead-lettered with the reason, and answered 204', async ([, body, reason], { serveProjector }) => {
     const publisher = new FakePublisher();
     const { port, store, log } = await serveProjector(publisher);
-    expect((await send(port, body)).status).toBe(200);
+    expect((await send(port, body)).status).toBe(204);
     expect(publisher.published).toMatchObject([
       {
         topic: 'dead-letter.projector',
@@ -199,7 +198,7 @@ describe('what can never succeed', () => {
       },
     ]);
     expect(log()).toMatchObject([
-      { severity: 'ERROR', outcome: 'dead_lettered', reason: expect.stringMatching(reason), http_status: 200 },
+      { severity: 'ERROR', outcome: 'dead_lettered', reason: expect.stringMatching(reason) },
     ]);
     expect(store.appends).toBe(0);
   });
@@ -222,7 +221,7 @@ describe('what can never succeed', () => {
     });
     expect(Buffer.from(request?.data ?? [])).toEqual(Buffer.from([1, 254, 10]));
     expect(request?.attributes).toEqual({
-      dead_letter_reason: 'the request is not JSON',
+      dead_letter_reason: expect.stringContaining('not an envelope of Pub/Sub'),
       dead_letter_subscriber: 'projector',
     });
   });
@@ -240,7 +239,7 @@ describe('what can never succeed', () => {
         throw new Unprocessable('the event cannot be folded', { cause: new TypeError(PRIVATE) });
     };
     const replies = await Promise.all(events.map((each) => send(port, pushed(each))));
-    expect(replies.map(({ status }) => status)).toEqual(events.map(() => 200));
+    expect(replies.map(({ status }) => status)).toEqual(events.map(() => 204));
     expect(await store.endUser(HERON_ID)).toEqual(foldOf(good));
     expect(publisher.published.map(({ message }) => message.attributes['ce-id'])).toEqual([poisoned.event_id]);
     expect(log().filter(({ outcome }) => outcome !== 'recorded')).toMatchObject([
@@ -264,7 +263,7 @@ describe('what can never succeed', () => {
     const { port } = await serveProjector(bus);
     const attributes = Object.fromEntries(Array.from({ length: 99 }, (_, n) => [`key-${n}`, 'x']));
     const reply = await send(port, push({ data: Buffer.from('x'), attributes: { 'ce-id': 'broken', ...attributes } }));
-    expect(reply.status).toBe(200);
+    expect(reply.status).toBe(204);
     const [letter] = await bus.pull('dead-letter.projector', 10);
     expect(letter?.message.attributes).toMatchObject({ dead_letter_reason: expect.any(String), 'key-0': 'x' });
   });
@@ -277,7 +276,7 @@ describe('what can never succeed', () => {
       status: 503,
       headers: { 'content-type': 'application/problem+json' },
     });
-    expect(log()).toMatchObject([{ severity: 'WARNING', outcome: 'refused', error: '14 down', http_status: 503 }]);
+    expect(log()).toMatchObject([{ severity: 'ERROR', outcome: 'not_dead_lettered', error: '14 down' }]);
   });
 });
 
@@ -292,11 +291,11 @@ describe('what may succeed later', () => {
     expect(JSON.parse(reply.body)).toMatchObject({ status: 503, title: 'Service Unavailable' });
     expect(publisher.published).toEqual([]);
     expect(log()).toMatchObject([
-      { severity: 'WARNING', outcome: 'refused', error: '14 down', event_id: sent.event_id, heron_id: HERON_ID },
+      { severity: 'WARNING', outcome: 'retry_after', error: '14 down', event_id: sent.event_id, heron_id: HERON_ID },
     ]);
 
     store.fault = async () => {};
-    expect((await send(port, pushed(sent))).status).toBe(200);
+    expect((await send(port, pushed(sent))).status).toBe(204);
     expect(await store.endUser(HERON_ID)).toEqual(foldOf([sent]));
   });
 
@@ -323,7 +322,7 @@ describe('what may succeed later', () => {
     },
   );
 
-  test('is refused where the state is of a newer version of this program, which is left alone', async ({
+  test('is refused where the state is of a newer version of this program, and taken when it comes again', async ({
     serveProjector,
   }) => {
     const publisher = new FakePublisher();
@@ -332,8 +331,11 @@ describe('what may succeed later', () => {
     expect((await send(port, pushed(given(1)))).status).toBe(503);
     expect(publisher.published).toEqual([]);
     expect(log()).toMatchObject([
-      { severity: 'WARNING', outcome: 'refused', error: expect.stringContaining('fold 9') },
+      { severity: 'WARNING', outcome: 'retry_after', reason: expect.stringContaining('fold 9') },
     ]);
+    store.fault = async () => {};
+    expect((await send(port, pushed(given(1)))).status).toBe(200);
+    expect(await store.endUser(HERON_ID)).toMatchObject({ event_count: 1 });
   });
 
   test.for([8, 10])(
@@ -345,8 +347,8 @@ describe('what may succeed later', () => {
       };
       const other = endUserEvent({ heron_id: 'eus_other', note: PRIVATE });
       const replies = await Promise.all([given(1), other, given(2)].map((each) => send(port, pushed(each))));
-      expect(replies.map(({ status }) => status)).toEqual([503, 200, 503]);
-      expect(log().filter(({ outcome }) => outcome === 'refused')).toMatchObject(
+      expect(replies.map(({ status }) => status)).toEqual([503, 204, 503]);
+      expect(log().filter(({ outcome }) => outcome === 'retry_after')).toMatchObject(
         Array(2).fill({ error: `${code} busy` }),
       );
     },
@@ -413,7 +415,7 @@ describe('the projector', () => {
     const publisher = new FakePublisher();
     const { port, log } = await serveProjector(publisher);
     expect((await send(port, Buffer.alloc(14_000_001))).status).toBe(413);
-    expect(log()).toMatchObject([{ severity: 'ERROR', outcome: 'refused', reason: 'too_large', http_status: 413 }]);
+    expect(log()).toMatchObject([{ severity: 'WARNING', outcome: 'refused', http_status: 413 }]);
     expect(publisher.published).toEqual([]);
   });
 });

@@ -13,7 +13,7 @@ function setup() {
   const counted: string[] = [];
   const countEvents = store.countEvents.bind(store);
   store.countEvents = (topic, from, to) => {
-    counted.push(`${topic} ${from.slice(11, 13)}`);
+    counted.push(`${topic} ${from.slice(11, 13)} ${(Date.parse(to) - Date.parse(from)) / HOUR}`);
     return countEvents(topic, from, to);
   };
   return { clock, store, counted, stats: new Stats(store, () => instantOf(clock.now)) };
@@ -64,12 +64,56 @@ it('is counted once for all who ask, again after 30 s, and past hours never agai
   await store.append([event({ heron_id: 'eus_a' })]);
   const [a, b] = await Promise.all([stats.read(), stats.read()]);
   expect(a).toBe(b);
-  expect(counted).toHaveLength(24);
+  expect(counted).toEqual(['end_user.processed 13 23', 'end_user.processed 12 1']);
   clock.now += 29_999;
   expect(await stats.read()).toBe(a);
   clock.now += 1;
   expect(await stats.read()).not.toBe(a);
-  expect(counted.slice(24)).toEqual(['end_user.processed 12']);
+  expect(counted.slice(2)).toEqual(['end_user.processed 12 1']);
+});
+
+it('looks for few events by halves, and counts many hour by hour', async () => {
+  const { clock, store, stats, counted } = setup();
+  const append = (age: number, count: number, topic: string) => {
+    clock.now = START - age * HOUR;
+    return Promise.all(
+      Array.from({ length: count }, (_, n) => store.append([event({ topic, n, age, heron_id: 'eus_a' })])),
+    );
+  };
+  for (const [age, count] of [
+    [22, 2],
+    [3, 1],
+    [0, 4],
+  ] as const)
+    await append(age, count, 'pdf.processed');
+  for (const [age, count] of [
+    [20, 600],
+    [5, 600],
+  ] as const)
+    await append(age, count, 'pdf.failed');
+  clock.now = START;
+  const { events } = await stats.read();
+  const by = (counts: Readonly<Record<number, number>>) => Array.from({ length: 24 }, (_, i) => counts[23 - i] ?? 0);
+  expect(events.topics).toEqual([
+    { topic: 'pdf.failed', total: 1_200, by_hour: by({ 20: 600, 5: 600 }) },
+    { topic: 'pdf.processed', total: 7, by_hour: by({ 22: 2, 3: 1, 0: 4 }) },
+  ]);
+  const of = (topic: string) => counted.filter((each) => each.startsWith(topic));
+  expect(of('pdf.processed').length).toBeLessThan(12);
+  expect(of('pdf.failed')).toHaveLength(1 + 19);
+});
+
+it('counts all that have no place, however many, also those of a known topic', async () => {
+  const { clock, store, stats } = setup();
+  clock.now = START - 23 * HOUR - 30 * 60_000 - 1;
+  await store.append([logged('too long ago')]);
+  clock.now += 1;
+  for (let n = 0; n < 150; n++)
+    await store.append([event({ heron_id: 'eus_a', topic: 'pdf.failed', created: 'no time', n })]);
+  await store.append([event({ heron_id: 'eus_a', topic: 'pdf.failed' })]);
+  await store.append([event({ topic: 'nobody.knows' })]);
+  clock.now = START;
+  expect((await stats.read()).events).toMatchObject({ unrouted: 151, total: 152 });
 });
 
 it('of an hour is final only when no event can be added to it any more, and forgotten a day later', async () => {
@@ -80,11 +124,11 @@ it('of an hour is final only when no event can be added to it any more, and forg
   clock.now += 30_000;
   counted.length = 0;
   await stats.read();
-  expect(counted).toEqual(['end_user.processed 12', 'end_user.processed 13']);
+  expect(counted).toEqual(['end_user.processed 12 1', 'end_user.processed 13 1']);
   clock.now += 30_000;
   counted.length = 0;
   await stats.read();
-  expect(counted).toEqual(['end_user.processed 13']);
+  expect(counted).toEqual(['end_user.processed 13 1']);
   expect(stats.settled).toBe(23);
   clock.now += 25 * HOUR;
   await stats.read();

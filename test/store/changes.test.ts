@@ -23,3 +23,27 @@ it('what changed between two snapshots is told in the order in which it changed'
   const changed = changesIn(snapshot as never, 100);
   expect(changed?.map(({ heron_id }) => heron_id)).toEqual(['eus_first', 'eus_second', 'eus_third', 'eus_fourth']);
 });
+
+/** What is watched after some changes, of which those that are removed are not. */
+function after(changes: readonly ReturnType<typeof change>[], others: readonly ReturnType<typeof change>[] = []) {
+  const docs = [...changes.filter(({ type }) => type !== 'removed'), ...others].map(({ doc }) => doc);
+  return { docs, docChanges: () => [...changes] } as never;
+}
+
+it('where as many change at once as are watched, others may have changed unseen, and nobody can tell which', () => {
+  const many = Array.from({ length: 100 }, (_, n) => change('added', `eus_${n}`, 1_000 - n));
+  const known = change('modified', 'eus_known', 2_000);
+  expect(changesIn(after(many.slice(1), [known]), 100)).toHaveLength(99);
+  expect(changesIn(after(many), 100)).toBeNull();
+  expect(changesIn(after([known, ...many.slice(1)]), 100)).toBeNull();
+});
+
+it('one that newer ones pushed out of what is watched has not changed; one that left by itself was forgotten', () => {
+  const watched = Array.from({ length: 99 }, (_, n) => change('added', `eus_${n}`, 1_000 - n));
+  const fresh = change('added', 'eus_new', 2_000);
+  // The oldest of those that are watched now is of second 902.
+  const left = (second: number) => [fresh, change('removed', 'eus_left', second)];
+  expect(changesIn(after(left(902), watched), 100)?.map(({ heron_id }) => heron_id)).toEqual(['eus_new']);
+  expect(changesIn(after(left(903), watched), 100)).toBeNull();
+  expect(changesIn(after(left(1), watched.slice(1)), 100)).toBeNull(); // there is room for it
+});

@@ -356,6 +356,16 @@ describe.skipIf(!hasFirestore)('in Firestore', () => {
       expect(await store.append([given])).toEqual(['appended']);
     });
 
+    it('as Firestore has ended its transaction meanwhile, is begun again: that is not the fault of the event', async () => {
+      const { commit, rollback } = prototype;
+      vi.spyOn(prototype, 'commit').mockImplementationOnce(async function (this: typeof prototype, ...args) {
+        const [{ database, transaction } = {}] = args;
+        await Reflect.apply(rollback, this, [{ database, transaction }]);
+        return Reflect.apply(commit, this, args);
+      });
+      expect(await store.append([event({ heron_id: 'eus_a' })])).toEqual(['appended']);
+    });
+
     it('only in its answer, which is lost, counts once', async () => {
       const commit = prototype.commit;
       vi.spyOn(prototype, 'commit').mockImplementationOnce(async function (this: typeof prototype, ...args) {

@@ -52,6 +52,7 @@ const EXAMPLES: Readonly<Record<keyof typeof QUERIES, readonly Query[]>> = {
   naming: [QUERIES.naming(db, 'acme-1', 10)],
   ofTopic: [QUERIES.ofTopic(db, 'end_user.processed', NOW, NOW), QUERIES.ofTopic(db, null, NOW, NOW)],
   tombstonesNaming: [QUERIES.tombstonesNaming(db, ID)],
+  unroutedFrom: [QUERIES.unroutedFrom(db, NOW)],
   withId: [QUERIES.withId(db, 'acme-1', 10, null), QUERIES.withId(db, 'acme-1', 10, 'eus_a')],
 };
 

@@ -37,7 +37,7 @@ export function requestOf({ headers, body }: Sent, method = 'POST'): PushRequest
     method,
     header: (name) => headers[name],
     headerNames: Object.keys(headers),
-    body: async (maxBytes) => (body.byteLength > maxBytes ? null : body),
+    body: async (maxBytes) => (body.byteLength > maxBytes ? { kind: 'too_large' } : { kind: 'complete', bytes: body }),
   };
 }
 

@@ -1,9 +1,16 @@
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { eventOf } from '../../functions/events/event.ts';
 import { toMessage } from '../../functions/events/message.ts';
 import { instantOf } from '../../functions/heron/instant.ts';
-import { type Delivery, readMessage, readPush, subscriberOf } from '../../functions/subscriber/message.ts';
+import {
+  type Delivery,
+  NotAnEvent,
+  readBody,
+  readMessage,
+  readPush,
+  subscriberOf,
+} from '../../functions/subscriber/message.ts';
 import { contextOf } from '../../functions/subscriber/subscriber.ts';
 import { type Pull, type Push, pulls, pushes } from './vectors.ts';
 
@@ -33,7 +40,8 @@ describe.each([
     const { body: bytes, data = null, ...received } = delivery.received;
     expect({ ...received, data }).toEqual(event);
     expect(delivery.undocumented).toBe(vector.undocumented ?? null);
-    expect(contextOf(delivery, new AbortController().signal)).toMatchObject({ attempt, replay });
+    const { signal } = new AbortController();
+    expect(contextOf(delivery, true, { signal, note: () => {} })).toMatchObject({ attempt, replay });
     if (vector.kind !== 'wrapped') expect(Buffer.from(bytes).toString('base64')).toBe(body);
     else
       expect(Buffer.from(bytes).toString('base64')).toBe(
@@ -93,6 +101,198 @@ describe('a message as ingest publishes it', () => {
         await expect(readMessage(changed, attributes, NOTHING)).rejects.toThrow('ce-id is not the SHA-256');
       }),
     );
+  });
+});
+
+describe('the envelope of a wrapped push', () => {
+  const bytes = (json: unknown): Uint8Array => Buffer.from(typeof json === 'string' ? json : JSON.stringify(json));
+  const read = (body: unknown) => readPush(() => undefined, [], body instanceof Uint8Array ? body : bytes(body));
+  /** What was no event, and yet read. */
+  const foreign = async (body: unknown) => {
+    const error = await read(body).catch((error) => error);
+    expect(error).toBeInstanceOf(NotAnEvent);
+    return (error as NotAnEvent).foreign;
+  };
+
+  it('says what Pub/Sub knows of the message', async () => {
+    const body = {
+      deliveryAttempt: 5,
+      message: {
+        attributes: { a: 'b' },
+        data: 'e30=',
+        messageId: '2070443601311540',
+        message_id: '2070443601311540',
+        publishTime: '2026-08-14T12:24:39.749Z',
+        publish_time: '2026-08-14T12:24:39.749Z',
+      },
+      subscription: 'projects/myproject/subscriptions/projector.end_user.processed',
+    };
+    expect(await foreign(body)).toEqual({
+      isMessage: true,
+      data: bytes('{}'),
+      attributes: { a: 'b' },
+      messageId: '2070443601311540',
+      publishTime: '2026-08-14T12:24:39.749Z',
+      subscription: 'projects/myproject/subscriptions/projector.end_user.processed',
+      attempt: 5,
+    });
+  });
+
+  it('leaves out data that is empty, and attributes where there are none', async () => {
+    expect(await foreign({ message: { messageId: '1' }, subscription: 's' })).toEqual({
+      isMessage: true,
+      data: bytes(''),
+      attributes: {},
+      messageId: '1',
+      publishTime: undefined,
+      subscription: 's',
+      attempt: undefined,
+    });
+  });
+
+  it('may say more than it needs, or of another type', async () => {
+    const message = { data: '', messageId: 7, publishTime: 5, orderingKey: 'k' };
+    expect(await foreign({ message, subscription: ['s'] })).toMatchObject({
+      isMessage: true,
+      messageId: undefined,
+      publishTime: undefined,
+      subscription: undefined,
+    });
+  });
+
+  it.each([
+    [5, 5],
+    ['5', undefined],
+    [1.5, undefined],
+  ])('says how often it came, where Pub/Sub counts: %j', async (deliveryAttempt, attempt) => {
+    expect((await foreign({ message: {}, deliveryAttempt })).attempt).toBe(attempt);
+  });
+
+  it('hands on no id that Pub/Sub would not take back', async () => {
+    const body = '{"message":{"messageId":"\\ud83d"},"subscription":"\\ude00"}';
+    expect(await foreign(body)).toMatchObject({ messageId: undefined, subscription: undefined });
+  });
+
+  it('with keys that every object seems to have is taken as it is', async () => {
+    const { attributes } = await foreign('{"message":{"attributes":{"__proto__":"a","constructor":"b"}}}');
+    expect(Object.entries(attributes)).toEqual([
+      ['__proto__', 'a'],
+      ['constructor', 'b'],
+    ]);
+  });
+
+  it.each([
+    ['nothing', ''],
+    ['no JSON', 'hello'],
+    ['a webhook', { topic: 'end_user.processed', created: '2021-05-20T09:23:53', data: {}, meta: null }],
+    ['null', 'null'],
+    ['a list', '[{"message":{}}]'],
+    ['a message that is null', { message: null }],
+    ['a message that is a text', { message: 'e30=' }],
+    ['a message that is a list', { message: [] }],
+    ['a message of the prototype', '{"__proto__":{"message":{"data":""}}}'],
+    ['data of another type', { message: { data: 7 } }],
+    ['data null', { message: { data: null } }],
+    ['data as an object', { message: { data: {} } }],
+    ['data that is not base64', { message: { data: 'e3*=' } }],
+    ['data with a space', { message: { data: 'e3 0=' } }],
+    ['data without its padding', { message: { data: 'e30' } }],
+    ['data with too much padding', { message: { data: 'e30==' } }],
+    ['data of padding alone', { message: { data: '====' } }],
+    ['data in the alphabet for URLs', { message: { data: '-_-_' } }],
+    ['data whose last bits mean nothing', { message: { data: 'e31=' } }],
+    ['attributes null', { message: { attributes: null } }],
+    ['attributes as a list', { message: { attributes: ['a'] } }],
+    ['an attribute of another type', { message: { attributes: { a: 'b', c: 7 } } }],
+    ['an attribute with half a surrogate pair', { message: { attributes: { a: '\ud83d' } } }],
+    ["an attribute's name with half a surrogate pair", { message: { attributes: { '\ud83d': 'a' } } }],
+    ['nested a hundred thousand times', '{"message":'.repeat(100_000)],
+    ['nested a hundred thousand times and closed', `{"message":${'['.repeat(100_000)}${']'.repeat(100_000)}}`],
+    ['bytes that are not UTF-8', Buffer.from('{"message":{"attributes":{"a":"\u00e9"}}}', 'latin1')],
+  ])('is none, and the request no message: %s', async (_, body) => {
+    const { data, isMessage } = await foreign(body);
+    expect(isMessage).toBe(false);
+    expect(Buffer.from(data)).toEqual(Buffer.from(body instanceof Uint8Array ? body : bytes(body)));
+  });
+
+  it('is read or said to be none, whatever it is; the reason quotes nothing', async () => {
+    const anything = fc.oneof(fc.jsonValue(), fc.constantFrom('', 'e30=', '\ud83d'));
+    const message = fc.record(
+      { data: anything, attributes: anything, messageId: anything, publishTime: anything },
+      { requiredKeys: [] },
+    );
+    const body = fc.oneof(
+      fc.uint8Array().map((raw): Uint8Array => raw),
+      fc.oneof(anything, fc.record({ message: fc.oneof(anything, message), subscription: anything })).map(bytes),
+    );
+    const reasons = [
+      /^the request has no ce-id header/,
+      /^the message has data that is not base64$/,
+      /^the message has attributes that are not texts$/,
+      /^ce-id is missing/,
+    ];
+    await fc.assert(
+      fc.asyncProperty(body, async (body) => {
+        const error = await read(body).catch((error) => error);
+        expect(error).toBeInstanceOf(NotAnEvent);
+        expect(reasons.some((reason) => reason.test(error.message))).toBe(true);
+      }),
+      { numRuns: 500 },
+    );
+  });
+});
+
+describe('the data of an event', () => {
+  const body = Buffer.from(
+    JSON.stringify({ topic: 'a.b', created: '2026-09-01T10:00:00Z', data: { n: [1] }, meta: {} }),
+  );
+
+  it('is read again where it was let go of, and stays where somebody has looked', () => {
+    let kept = true;
+    vi.stubGlobal(
+      'WeakRef',
+      class<T> {
+        readonly #value: T;
+        constructor(value: T) {
+          this.#value = value;
+        }
+        deref = () => (kept ? this.#value : undefined);
+      },
+    );
+    const { received } = readBody('id', body);
+    const { received: other } = readBody('id', body);
+    vi.unstubAllGlobals();
+    kept = false;
+    expect(received).toMatchObject({ data: { n: [1] }, meta: {} });
+    expect(received.data).toBe(received.data);
+    kept = true;
+    expect(other.data).toEqual({ n: [1] });
+    kept = false;
+    expect(other.data).toBe(other.data);
+  });
+});
+
+describe('where there is no Node', () => {
+  it('a message is read to the same', async () => {
+    vi.stubGlobal('process', { ...process, getBuiltinModule: undefined });
+    vi.resetModules();
+    const web = (await import(
+      '../../functions/subscriber/message.ts'
+    )) as typeof import('../../functions/subscriber/message.ts');
+    vi.unstubAllGlobals();
+    const said = async (module: Pick<typeof web, 'readPush'>, { headers, body_base64 }: Push) => {
+      const body = Buffer.from(body_base64, 'base64');
+      try {
+        const { received } = await module.readPush((name) => headers[name], Object.keys(headers), body);
+        return { ...received, body: Buffer.from(received.body).toString('base64') };
+      } catch (error) {
+        return (error as Error).message;
+      }
+    };
+    for (const push of pushes) expect(await said(web, push)).toEqual(await said({ readPush }, push));
+    const trailing = Buffer.from(JSON.stringify({ message: { data: 'e31=' } })).toString('base64');
+    const odd: Push = { name: '', kind: 'wrapped', headers: {}, body_base64: trailing };
+    expect(await said(web, odd)).toBe('the message has data that is not base64');
   });
 });
 

@@ -158,10 +158,14 @@ describe.skipIf(!hasPubSub)('pull, on the emulator', () => {
   });
 
   it('hands the maker of dead letters to who is pushed to', async () => {
-    const letter = { topic: 'dead-letter.ledger', data: Buffer.from('x'), attributes: { dead_letter_reason: 'r' } };
-    await deadLetters(pubsub)({ ...letter, signal: new AbortController().signal });
-    await expect(
-      deadLetters(pubsub)({ ...letter, topic: 'dead-letter.nobody', signal: new AbortController().signal }),
-    ).rejects.toThrow(/NOT_FOUND/);
+    const letter = {
+      topic: 'dead-letter.ledger',
+      data: Buffer.from('x'),
+      attributes: { dead_letter_reason: 'r' },
+      signal: new AbortController().signal,
+      milliseconds: 30_000,
+    };
+    await deadLetters(pubsub)(letter);
+    await expect(deadLetters(pubsub)({ ...letter, topic: 'dead-letter.nobody' })).rejects.toThrow(/NOT_FOUND/);
   });
 });

@@ -2,8 +2,14 @@ import { generateKeyPairSync, sign } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { DeadLetter } from '../../functions/subscriber/dead-letter.ts';
 import { type HandlerOptions, type PushRequest, responder } from '../../functions/subscriber/respond.ts';
-import { Discard, type Fallback, subscriber } from '../../functions/subscriber/subscriber.ts';
-import { linesOf, pushed, requestOf, SUBSCRIPTION } from './given.ts';
+import {
+  Discard,
+  type Fallback,
+  type InvalidHandler,
+  RetryAfter,
+  subscriber,
+} from '../../functions/subscriber/subscriber.ts';
+import { linesOf, pushed, requestOf, type Sent, SUBSCRIPTION } from './given.ts';
 import { pushes } from './vectors.ts';
 
 function serving(fallback: Fallback, options: HandlerOptions = {}) {
@@ -69,9 +75,9 @@ describe('the ack deadline', () => {
     const request = requestOf(pushed('a.b', {}));
     return {
       ...request,
-      body: async (maxBytes) => {
-        await new Promise((resolve) => setTimeout(resolve, milliseconds));
-        return request.body(maxBytes);
+      body: async (maxBytes, patience) => {
+        await new Promise((resolve) => setTimeout(resolve, Math.min(milliseconds, patience)));
+        return milliseconds < patience ? request.body(maxBytes, patience) : { kind: 'timed_out' };
       },
     };
   };
@@ -80,6 +86,7 @@ describe('the ack deadline', () => {
     ['60 s unless it is given', {}, 54_000],
     ['as given', { ackDeadlineSeconds: 10 }, 9_000],
     ['at most 600 s', { ackDeadlineSeconds: 600 }, 540_000],
+    ['not used up where there is a time-out', { timeoutSeconds: 25 }, 25_000],
   ])('is %s: just before, the event counts as handled; just after, it comes again', async (_, options, usable) => {
     const inTime = slow(usable - 1, options);
     const early = inTime.respond(requestOf(pushed('a.b', {})));
@@ -135,6 +142,10 @@ describe('the ack deadline', () => {
 
   it.each([0, 601, Number.NaN])('is not %s s', (ackDeadlineSeconds) => {
     expect(() => serving(() => {}, { ackDeadlineSeconds })).toThrow(RangeError);
+  });
+
+  it.each([0, 9.1, Number.NaN])('of 10 s leaves no time-out of %s s', (timeoutSeconds) => {
+    expect(() => serving(() => {}, { ackDeadlineSeconds: 10, timeoutSeconds })).toThrow(RangeError);
   });
 
   it('bounds a dead letter as well', async () => {
@@ -206,6 +217,15 @@ describe('what is discarded', () => {
     ]);
   });
 
+  it('goes to the dead letters of the name that is given, whatever the subscription is called', async () => {
+    const { letters, respond } = discarding('never', { name: 'ledger', topicPrefix: 'staging-' });
+    const sent = pushed('a.b', {}, { 'x-goog-pubsub-subscription-name': 'projects/p/subscriptions/by-hand' });
+    expect((await respond(requestOf(sent))).status).toBe(204);
+    expect(letters).toMatchObject([
+      { topic: 'staging-dead-letter.ledger', attributes: { dead_letter_subscriber: 'ledger' } },
+    ]);
+  });
+
   it('comes again where the dead letter is not taken', async () => {
     const { lines, respond } = discarding('never', { deadLetter: () => Promise.reject(new Error('down')) });
     expect((await respond(requestOf(pushed('a.b', {})))).status).toBe(503);
@@ -250,6 +270,114 @@ describe('what is discarded', () => {
     expect(Object.keys(kept)).toHaveLength(100);
     expect(kept).toMatchObject({ 'ce-id': headers['ce-id'], dead_letter_reason: 'never', dead_letter_deliveries: '4' });
     expect(kept).not.toHaveProperty('CloudPubSubDeadLetterSourceDeliveryCount');
+  });
+});
+
+describe('what is not an event', () => {
+  const wrapped = (message: object): Sent => ({
+    headers: {},
+    body: Buffer.from(JSON.stringify({ message, subscription: SUBSCRIPTION, deliveryAttempt: 3 })),
+  });
+  const byOthers = wrapped({ data: 'aGVsbG8=', attributes: { from: 'others' }, messageId: '7' });
+  const noMessage: Sent = { headers: {}, body: Buffer.from('hello') };
+
+  const taking = (handler: InvalidHandler, options: HandlerOptions = {}) => {
+    const letters: DeadLetter[] = [];
+    const { lines, log } = linesOf();
+    const service = subscriber(() => expect.unreachable()).onInvalid(handler);
+    const deadLetter = async (letter: DeadLetter) => void letters.push(letter);
+    return { lines, letters, respond: responder(service, { log, deadLetter, ...options }) };
+  };
+  const discarding = (options?: HandlerOptions) =>
+    taking(({ reason }) => {
+      throw new Discard(reason);
+    }, options);
+
+  it('comes to who takes it, as it came, and why it is not', async () => {
+    const got: unknown[] = [];
+    const { lines, respond } = taking((invalid, context) => got.push(invalid, context));
+    for (const sent of [byOthers, noMessage]) expect((await respond(requestOf(sent))).status).toBe(204);
+    expect(got).toMatchObject([
+      { reason: expect.stringContaining('ce-id is missing'), data: Buffer.from('hello'), isMessage: true },
+      { known: false, attempt: 3, message: { attributes: { from: 'others' }, messageId: '7' } },
+      { reason: expect.stringContaining('not an envelope'), data: Buffer.from('hello'), isMessage: false },
+      { known: false, message: { attributes: {} } },
+    ]);
+    expect(lines).toMatchObject([
+      { severity: 'INFO', outcome: 'handled', message_id: '7', reason: expect.stringContaining('not an event') },
+      { severity: 'INFO', outcome: 'handled', reason: expect.stringContaining('not an event') },
+    ]);
+  });
+
+  it('goes to the dead letters where its handler discards it', async () => {
+    const { letters, lines, respond } = discarding();
+    expect((await respond(requestOf(byOthers))).status).toBe(204);
+    expect(letters).toMatchObject([
+      {
+        topic: 'dead-letter.underwriting',
+        data: Buffer.from('hello'),
+        attributes: {
+          from: 'others',
+          dead_letter_message_id: '7',
+          dead_letter_reason: expect.stringContaining('ce-id is missing'),
+        },
+      },
+    ]);
+    expect(lines).toMatchObject([{ severity: 'ERROR', outcome: 'dead_lettered' }]);
+  });
+
+  it('and no message either has no subscription: it goes to the dead letters where there is a name', async () => {
+    expect((await discarding().respond(requestOf(noMessage))).status).toBe(503);
+    const { letters, respond } = discarding({ name: 'ledger' });
+    expect((await respond(requestOf(noMessage))).status).toBe(204);
+    expect(letters).toMatchObject([{ topic: 'dead-letter.ledger', data: Buffer.from('hello') }]);
+    expect(letters[0]?.attributes).toEqual({
+      dead_letter_reason: expect.any(String),
+      dead_letter_subscriber: 'ledger',
+    });
+  });
+
+  it('comes again where its handler throws', async () => {
+    const error = [new Error('down'), new RetryAfter(1)];
+    const { respond } = taking(() => {
+      throw error.shift();
+    });
+    const statuses = [await respond(requestOf(byOthers)), await respond(requestOf(byOthers))];
+    expect(statuses.map(({ status }) => status)).toEqual([500, 503]);
+  });
+
+  it('is no event, also where its data was changed on the way', async () => {
+    const got: string[] = [];
+    const { respond } = taking(({ reason }) => got.push(reason));
+    const { headers, body } = pushed('a.b', {});
+    await respond(requestOf({ headers, body: Buffer.concat([body, Buffer.from(' ')]) }));
+    expect(got).toEqual(['ce-id is not the SHA-256 of the body']);
+  });
+});
+
+describe('a line of the log', () => {
+  const traceparent = (digit: string) => `00-${digit.repeat(32)}-0000000000000001-01`;
+  const traceOf = async (extensions: Readonly<Record<string, string>>) => {
+    const { lines, respond } = serving(() => {});
+    await respond(requestOf(pushed('a.b', {}, extensions)));
+    return lines[0]?.trace;
+  };
+
+  it('names the trace of its event, else that of the request', async () => {
+    expect(await traceOf({})).toBeUndefined();
+    const ofRequest = { traceparent: traceparent('b') };
+    expect(await traceOf(ofRequest)).toBe(`projects/acme-prod/traces/${'b'.repeat(32)}`);
+    expect(await traceOf({ ...ofRequest, 'ce-traceparent': traceparent('a') })).toBe(
+      `projects/acme-prod/traces/${'a'.repeat(32)}`,
+    );
+    expect(await traceOf({ 'x-cloud-trace-context': `${'c'.repeat(32)}/1` })).toBe(
+      `projects/acme-prod/traces/${'c'.repeat(32)}`,
+    );
+  });
+
+  it('names none where nobody says in which project', async () => {
+    const extensions = { traceparent: traceparent('b'), 'x-goog-pubsub-subscription-name': 'by-hand' };
+    expect(await traceOf(extensions)).toBeUndefined();
   });
 });
 

@@ -1,21 +1,22 @@
 import * as v from 'valibot';
 import { describe, expect, expectTypeOf, it } from 'vitest';
 import type { DOCUMENTED } from '../../functions/heron/payloads.ts';
-import { responder } from '../../functions/subscriber/respond.ts';
+import { type HandlerOptions, responder } from '../../functions/subscriber/respond.ts';
 import {
   Discard,
+  type Noted,
   type Once,
   RetryAfter,
   type Subscriber,
   subscriber,
   type Topics,
 } from '../../functions/subscriber/subscriber.ts';
-import { END_USER, linesOf, pushed, requestOf, type Sent } from './given.ts';
+import { END_USER, linesOf, pushed, requestOf, type Sent, SUBSCRIPTION } from './given.ts';
 
 /** What became of a push, and what was logged. */
-async function deliver(to: Subscriber, sent: Sent) {
+async function deliver(to: Subscriber, sent: Sent, options: HandlerOptions = {}) {
   const { lines, log } = linesOf();
-  const response = await responder(to, { log })(requestOf(sent));
+  const response = await responder(to, { log, ...options })(requestOf(sent));
   return { ...response, lines };
 }
 
@@ -64,6 +65,15 @@ describe('a subscriber', () => {
     expect(() => service.on('end_user.*', () => {})).toThrow('comes too late');
   });
 
+  it('takes one handler for what is not an event, and none once it is served', () => {
+    const { service } = telling();
+    expect(() => Reflect.apply(service.onInvalid, service, ['handler'])).toThrow(TypeError);
+    service.onInvalid(() => {});
+    expect(() => service.onInvalid(() => {})).toThrow('has a handler already');
+    responder(service);
+    expect(() => service.onInvalid(() => {})).toThrow('comes too late');
+  });
+
   it('is only what subscriber() made', () => {
     expect(() => responder({ on: () => {}, patterns: () => [] } as unknown as Subscriber)).toThrow('installed twice');
   });
@@ -100,7 +110,26 @@ describe('a handler gets', () => {
         meta: null,
         body: sent.body,
       },
-      { known: false, attempt: undefined, replay: 'r-1', signal: expect.any(AbortSignal) },
+      {
+        known: false,
+        attempt: undefined,
+        replay: 'r-1',
+        signal: expect.any(AbortSignal),
+        message: {
+          attributes: {
+            'ce-specversion': '1.0',
+            'ce-id': sent.headers['ce-id'],
+            'ce-type': 'submission.archived',
+            'ce-source': 'https://app.herondata.io',
+            'ce-replayid': 'r-1',
+            'Content-Type': 'application/json',
+          },
+          messageId: '12345',
+          publishTime: '2026-09-01T10:00:05Z',
+          subscription: SUBSCRIPTION,
+        },
+        note: expect.any(Function),
+      },
     ]);
     await deliver(
       subscriber((_, { known }) => got.push(known)),
@@ -196,6 +225,26 @@ describe('a once', () => {
     expect(got).toEqual([`underwriting/${sent.headers['ce-id']}`, 'true']);
   });
 
+  it.each([
+    ['its own, where it is given', { name: 'ledger' }, SUBSCRIPTION, 'ledger'],
+    ['its own, with the prefix', { name: 'ledger', topicPrefix: 'staging-' }, SUBSCRIPTION, 'staging-ledger'],
+    [
+      'that of its subscription, with the prefix',
+      {},
+      'projects/p/subscriptions/staging-replay.ledger',
+      'staging-ledger',
+    ],
+    ['the whole of a subscription that was made by hand', {}, 'projects/p/subscriptions/by-hand', 'by-hand'],
+  ])('is asked by the name of the subscriber: %s', async (_, options, subscription, name) => {
+    const got: string[] = [];
+    const service = subscriber(() => {}).on('pdf.parsed', outcomes({ kind: 'done' }), (_, { transaction }) => {
+      got.push(transaction);
+    });
+    const sent = pushed('pdf.parsed', {}, { 'x-goog-pubsub-subscription-name': subscription });
+    await deliver(service, sent, options);
+    expect(got).toEqual([`${name}/${sent.headers['ce-id']}`]);
+  });
+
   it('of what was handled before is acknowledged', async () => {
     const service = subscriber(() => {}).on('pdf.parsed', outcomes({ kind: 'seen_before' }), () => {});
     expect(await deliver(service, pushed('pdf.parsed', {}))).toMatchObject({
@@ -261,6 +310,47 @@ describe('what a handler throws', () => {
       status: 503,
       lines: [{ severity: 'ERROR', outcome: 'not_dead_lettered', reason: 'a currency that we do not take' }],
     });
+  });
+});
+
+describe('what a handler notes', () => {
+  const line = async (note: Noted, error?: Error) => {
+    const service = subscriber((_, context) => {
+      context.note(note);
+      if (error !== undefined) throw error;
+    });
+    const { lines } = await deliver(service, pushed('a.b', {}));
+    expect(lines).toHaveLength(1);
+    return lines[0];
+  };
+  const note = { outcome: 'approved', message: 'decided', severity: 'NOTICE', rule: 7, topic: 'a.c' } as const;
+
+  it('stands in the line of its event', async () => {
+    expect(await line(note)).toMatchObject({ ...note, event_id: pushed('a.b', {}).headers['ce-id'] });
+  });
+
+  it('does not say what became of an event that was not handled', async () => {
+    for (const [error, outcome, severity] of [
+      [new Error('broken'), 'failed', 'ERROR'],
+      [new RetryAfter(1), 'retry_after', 'WARNING'],
+      [new Discard('never'), 'not_dead_lettered', 'ERROR'],
+    ] as const)
+      expect(await line(note, error)).toMatchObject({
+        outcome,
+        severity,
+        message: expect.not.stringContaining('decided'),
+        rule: 7,
+        topic: 'a.c',
+      });
+  });
+
+  it('may come bit by bit', async () => {
+    const service = subscriber(async (_, { note }) => {
+      note({ first: 1, second: 1 });
+      await Promise.resolve();
+      note({ second: 2 });
+    });
+    expect((await deliver(service, pushed('a.b', {}))).lines).toMatchObject([{ first: 1, second: 2 }]);
   });
 });
 

@@ -1,5 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, expectTypeOf, it } from 'vitest';
+import { eventOf } from '../../functions/events/event.ts';
+import { toMessage } from '../../functions/events/message.ts';
+import { parseInstant } from '../../functions/heron/instant.ts';
 import { parseWebhook } from '../../functions/heron/webhook.ts';
 import { Discard, RetryAfter, subscriber } from '../../functions/subscriber/subscriber.ts';
 import { type Delivered, deliver, event } from '../../functions/subscriber/testing.ts';
@@ -147,6 +150,16 @@ describe('deliver', () => {
     });
     const delivered = await deliver(discarding, [events[0]!], { seed: 3, faults: 0 });
     expect(new Set(delivered.map(({ outcome }) => outcome))).toEqual(new Set(['discarded']));
+  });
+
+  it('delivers the message that ingest would have published', async () => {
+    const created = '2026-09-01T10:00:00Z';
+    const sent = event('end_user.failed', { heron_id: 'eus_7', end_user_id: 'acme-7' }, { created });
+    const got: unknown[] = [];
+    const service = subscriber((_, { message }) => got.push(message.attributes));
+    await deliver(service, [sent], { times: 1, faults: 0, replay: 'r-1' });
+    expect(got).toEqual([toMessage(eventOf(sent.body, parseInstant(created)!), { replayid: 'r-1' }).attributes]);
+    expect(got).toMatchObject([{ 'ce-subject': 'eus_7', 'ce-enduserid': 'acme-7', 'ce-status': 'failed' }]);
   });
 
   it('says which replay it is', async () => {

@@ -100,6 +100,8 @@ export function topicsContract(sides: () => Side): void {
             .reverse(),
         );
       }
+      expect(await store.countUnrouted(instantOf(NOW))).toBe(given.length);
+      expect(await store.countUnrouted(instantOf(NOW + 1))).toBe(0);
       const { events } = await store.unroutedEvents(10, null);
       const reasons = new Map(events.map(({ event_id, reason }) => [event_id, reason]));
       expect(given.map(({ event_id }) => reasons.get(event_id))).toEqual([
