@@ -1,18 +1,21 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { GooglePublisher } from '../bus/google.ts';
 import { provision } from '../bus/provision.ts';
 import { clock } from '../clock.ts';
-import { busConfig } from '../config.ts';
+import { busConfig, type Env } from '../config.ts';
 import { eventOf } from '../events/event.ts';
 import { sampleWebhook } from '../heron/sample.ts';
 import { PROJECTOR } from '../projector/projector.ts';
 import { FirestoreStore } from '../store/firestore.ts';
 import { answers, EMULATOR_VARIABLE, type Emulator, type EmulatorName, freePort, startEmulator } from './emulators.ts';
-import { NotStarted, type Running, type RunOptions, topologies } from './running.ts';
+import { type LocalSubscriber, NotStarted, type Running, type RunOptions, topologies } from './running.ts';
+import { bytesNote, keepsBytes } from './unwrapped.ts';
 
 const SERVE = join(import.meta.dirname, 'serve.ts');
 
@@ -116,6 +119,7 @@ export async function runProcesses(
       launch(PROJECTOR, projectorPort),
     ]);
     await answers(`http://127.0.0.1:${queryPort}/end-users/myenduser`);
+    void tellOfBytes(subscribers, childEnv, onNote);
     return `Pub/Sub emulator at ${pubsub}, Firestore emulator at ${firestore}.`;
   };
 
@@ -147,6 +151,25 @@ async function warmUp(isStopped: () => boolean, onNote: (line: string) => void):
     }
   } finally {
     await store.close();
+  }
+}
+
+/** Nobody waits for it: it is told when it is known, and not where it cannot be found out. */
+async function tellOfBytes(
+  subscribers: readonly LocalSubscriber[],
+  env: Env,
+  onNote: (line: string) => void,
+): Promise<void> {
+  if (subscribers.length === 0) return;
+  const config = { projectId: `heron-probe-${randomUUID().slice(0, 8)}`, topicPrefix: '' };
+  const publisher = new GooglePublisher(config, env);
+  try {
+    if ((await keepsBytes(publisher, (each) => provision(config, each))) === false)
+      onNote(bytesNote(subscribers.map(({ name }) => name)));
+  } catch {
+    // What runs is no worse for it.
+  } finally {
+    await publisher.close();
   }
 }
 

@@ -1,7 +1,11 @@
 import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
+import { GooglePublisher } from '../../functions/bus/google.ts';
+import { MemoryBus } from '../../functions/bus/memory.ts';
+import { provision } from '../../functions/bus/provision.ts';
 import { eventId } from '../../functions/events/event.ts';
+import { keepsBytes } from '../../functions/local/unwrapped.ts';
 import { hasFirestore, hasPubSub, newProject } from '../emulators.ts';
 import { heron, startLocal, withoutEmulators } from '../end-to-end/local.ts';
 
@@ -57,6 +61,29 @@ describe.each([
     },
     60_000,
   );
+});
+
+describe.skipIf(!hasPubSub)('bytes that are not UTF-8, in an unwrapped push of the emulator', () => {
+  it('come as they were published, or the local stack says so', async () => {
+    const config = { projectId: newProject(), topicPrefix: '' };
+    const publisher = new GooglePublisher(config);
+    open.push(() => publisher.close());
+    const kept = await keepsBytes(publisher, (each) => provision(config, each));
+    expect(kept).toEqual(expect.any(Boolean));
+    const { url } = await service(204);
+    const env = { ...process.env, GOOGLE_CLOUD_PROJECT: newProject(), HERON_SHARED_SECRET: 's' };
+    const local = await startLocal(env, ['--subscriber', `mailer=${url}`]);
+    open.push(() => local.interrupt());
+    const note = /changes a body that is not UTF-8 before it pushes it to mailer/;
+    if (kept) expect(local.output()).not.toMatch(note);
+    else await expect.poll(local.output).toMatch(note);
+  });
+
+  it('are kept by the twin in memory', async () => {
+    const bus = new MemoryBus();
+    open.push(() => bus.close());
+    expect(await keepsBytes(bus, async (each) => bus.provision(each))).toBe(true);
+  });
 });
 
 describe('heron dev --subscriber', () => {
