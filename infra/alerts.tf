@@ -12,7 +12,7 @@ locals {
   # By topic: what was published in the last hour, and what was pushed to the projector in the last two, in success or not.
   published           = "sum by (topic_id) (increase(pubsub_googleapis_com:topic_send_message_operation_count{monitored_resource=\"pubsub_topic\",topic_id=~\"${var.prefix}(${join("|", keys(google_pubsub_topic.event))})\",response_class=\"success\"}[1h]))"
   projected           = "label_replace(sum by (subscription_id) (increase(${format(local.promql.subscription, "push_request_count", "${var.prefix}projector[.].+")}[2h])) > 0, \"topic_id\", \"${var.prefix}$1\", \"subscription_id\", \"${var.prefix}projector[.](.+)\")"
-  bring_in            = var.recover ? "recover brings in what Heron gave up, within 15 minutes" : "bring in what Heron gave up: `npx heron recover`"
+  bring_in            = var.recover ? "recover brings in what Heron gave up, within half an hour" : "bring in what Heron gave up: `npx heron recover`"
   notification_places = concat(sort(var.notification_channels), [for channel in google_monitoring_notification_channel.email : channel.name])
 
   alerts = merge(
