@@ -15,10 +15,14 @@ type Reading = {
   readonly agent?: Agent;
 };
 
-/** Reads an answer to its end. Resolves with null where there was none. */
+/** Streams say something every 15 s, and a wait takes 50: what says nothing for longer is a way that is half open. */
+const SILENCE_MS = 60_000;
+
+/** Reads an answer to its end, or until nothing comes any more. Resolves with null where there was none. */
 export function read(url: string, { onText = () => {}, signal, agent }: Reading = {}): Promise<Ended | null> {
   return new Promise((resolve) => {
-    get(url, { agent: agent ?? false, ...(signal && { signal }) }, (response: IncomingMessage) => {
+    const options = { agent: agent ?? false, timeout: SILENCE_MS, ...(signal && { signal }) };
+    const request = get(url, options, (response: IncomingMessage) => {
       let text = '';
       response.setEncoding('utf8').on('data', (chunk) => {
         text += chunk;
@@ -26,7 +30,8 @@ export function read(url: string, { onText = () => {}, signal, agent }: Reading 
       });
       response.on('error', () => {});
       response.on('close', () => resolve({ status: response.statusCode ?? 0, whole: response.complete, text }));
-    }).on('error', () => resolve(null));
+    });
+    request.on('timeout', () => request.destroy()).on('error', () => resolve(null));
   });
 }
 
