@@ -129,6 +129,14 @@ export function rebuildingContract(sides: () => Side): void {
         expect((await rebuilt(upkeep)).tally).toMatchObject({ events_misread: 0, different: 0, right: 3 });
       });
 
+      it('takes the state of whom it was taken for with it, also where a rebuild was cut off in between', async () => {
+        await store.append([misread(event({ heron_id: 'eus_m' }), { heron_id: 'eus_nobody' })]);
+        await upkeep.mend((await surveyed(upkeep)).misread);
+        expect(await store.endUser('eus_nobody')).not.toBeNull();
+        expect((await rebuilt(upkeep)).tally).toMatchObject({ events_misread: 0, different: 1, right: 1 });
+        expect(await store.endUser('eus_nobody')).toBeNull();
+      });
+
       it('is counted once it has a time, and by the time and the status that it really has', async () => {
         const given = [
           event({ heron_id: 'eus_a', status: 'ready', created: '2026-08-14T12:00:00', n: 1 }),
