@@ -22,8 +22,18 @@ export type LogFields = {
   readonly secret?: number;
   /** Where lines were left out: which share of its kind was kept, so that this one stands for 1 / share. */
   readonly sampling?: number;
-  /** `projects/P/traces/T`, see {@link traceOf}. */
-  readonly trace?: string | undefined;
+  /** See {@link traceOf}. */
+  readonly trace?: LogTrace | undefined;
+};
+
+/**
+ * The trace that a line belongs to, in Cloud Logging's own fields: `projects/P/traces/T`, and its span where that is kept.
+ * Source: https://cloud.google.com/logging/docs/agent/logging/configuration#special-fields
+ */
+export type LogTrace = {
+  readonly 'logging.googleapis.com/trace': string;
+  readonly 'logging.googleapis.com/spanId'?: string;
+  readonly 'logging.googleapis.com/trace_sampled'?: true;
 };
 
 export type Log = (severity: Severity, message: string, fields?: LogFields) => void;
@@ -35,13 +45,7 @@ export type Log = (severity: Severity, message: string, fields?: LogFields) => v
  */
 export function cloudLog(name: string, write: (line: string) => void = (line) => process.stdout.write(line)): Log {
   return (severity, message, { trace, ...fields } = {}) => {
-    const entry = {
-      severity,
-      message,
-      function: name,
-      ...fields,
-      ...(trace === undefined ? {} : { 'logging.googleapis.com/trace': trace }),
-    };
+    const entry = { severity, message, function: name, ...fields, ...trace };
     write(`${JSON.stringify(entry)}\n`);
   };
 }
@@ -62,33 +66,55 @@ export function sampled(log: Log, share: number): Log {
   };
 }
 
-type Headers = Readonly<Record<string, string | string[] | undefined>>;
+/** Headers of a request, or what a message has of them, by names in lower case. */
+export type TraceHeaders = Readonly<Record<string, string | string[] | undefined>>;
 
 /** The trace that a request belongs to, from W3C's or Google's header, or undefined where it names none. */
-export function traceOf(headers: Headers, projectId: string): string | undefined {
-  const id = contextOf(headers)?.id;
-  return id === undefined ? undefined : `projects/${projectId}/traces/${id}`;
+export function traceOf(headers: TraceHeaders, projectId: string): LogTrace | undefined {
+  const { id, span, flags } = contextOf(headers) ?? {};
+  if (id === undefined) return undefined;
+  const trace = { 'logging.googleapis.com/trace': `projects/${projectId}/traces/${id}` };
+  // Of a trace that nobody keeps, a span's id names nothing.
+  return span === undefined || !isSampled(flags)
+    ? trace
+    : { ...trace, 'logging.googleapis.com/spanId': span, 'logging.googleapis.com/trace_sampled': true };
+}
+
+function isSampled(flags = '00'): boolean {
+  return (Number.parseInt(flags, 16) & 1) === 1;
 }
 
 /** The same as W3C's `traceparent`, to be handed on; undefined where the headers do not name the caller's span. */
-export function traceparentOf(headers: Headers): string | undefined {
+export function traceparentOf(headers: TraceHeaders): string | undefined {
   const { id, span, flags } = contextOf(headers) ?? {};
-  return id === undefined || span === undefined || [id, span].some((part) => /^0+$/.test(part))
-    ? undefined
-    : `00-${id}-${span}-${flags}`;
+  return id === undefined || span === undefined ? undefined : `00-${id}-${span}-${flags}`;
 }
 
-function contextOf(headers: Headers): { id: string; span: string | undefined; flags: string } | null {
-  const w3c = /^[0-9a-f]{2}-([0-9a-f]{32})-(?:([0-9a-f]{16})-([0-9a-f]{2}))?/.exec(String(headers.traceparent ?? ''));
-  if (w3c !== null) return { id: w3c[1] ?? '', span: w3c[2], flags: w3c[3] ?? '00' };
-  // Its span is a decimal number.
-  const google = /^([0-9a-f]{32})(?:\/(\d{1,20})(?:;o=([01]))?)?(?=$|\/|;)/i.exec(
-    String(headers['x-cloud-trace-context'] ?? ''),
-  );
-  if (google === null) return null;
-  const span =
-    google[2] === undefined ? undefined : BigInt.asUintN(64, BigInt(google[2])).toString(16).padStart(16, '0');
-  return { id: (google[1] ?? '').toLowerCase(), span, flags: google[3] === '1' ? '01' : '00' };
+type TraceContext = { readonly id: string; readonly span: string | undefined; readonly flags: string };
+
+/** What the headers name of the caller: its trace and span, in hex, and the flags that W3C has. */
+export function contextOf(headers: TraceHeaders): TraceContext | null {
+  const context =
+    w3cContext(String(headers.traceparent ?? '')) ?? googleContext(String(headers['x-cloud-trace-context'] ?? ''));
+  if (context === null || isZero(context.id)) return null;
+  return context.span !== undefined && isZero(context.span) ? { ...context, span: undefined } : context;
+}
+
+function isZero(id: string): boolean {
+  return /^0+$/.test(id);
+}
+
+function w3cContext(header: string): TraceContext | null {
+  const [, id, span, flags = '00'] = /^[0-9a-f]{2}-([0-9a-f]{32})-(?:([0-9a-f]{16})-([0-9a-f]{2}))?/.exec(header) ?? [];
+  return id === undefined ? null : { id, span, flags };
+}
+
+/** Its span is a decimal number. */
+function googleContext(header: string): TraceContext | null {
+  const [, id, number, kept] = /^([0-9a-f]{32})(?:\/(\d{1,20})(?:;o=([01]))?)?(?=$|\/|;)/i.exec(header) ?? [];
+  if (id === undefined) return null;
+  const span = number === undefined ? undefined : BigInt.asUintN(64, BigInt(number)).toString(16).padStart(16, '0');
+  return { id: id.toLowerCase(), span, flags: kept === '1' ? '01' : '00' };
 }
 
 /**

@@ -14,10 +14,10 @@ locals {
   # What each gets beside its configuration; the benchmark starts them with the same.
   runtime_environment = jsondecode(file("${path.module}/../functions/runtime.json"))
 
-  environment = {
+  environment = merge(var.telemetry, {
     GOOGLE_CLOUD_PROJECT = var.project_id
     NODE_ENV             = "production"
-  }
+  })
 }
 
 resource "google_service_account" "function" {

@@ -392,6 +392,22 @@ variable "subscribers" {
   }
 }
 
+variable "telemetry" {
+  description = "OpenTelemetry's own variables for ingest, projector and query: { OTEL_EXPORTER_OTLP_ENDPOINT = \"https://…\", OTEL_TRACES_SAMPLER = \"traceidratio\", OTEL_TRACES_SAMPLER_ARG = \"0.01\" }. Empty: no spans. See README.md."
+  type        = map(string)
+  default     = {}
+
+  validation {
+    condition     = alltrue([for name in keys(var.telemetry) : startswith(name, "OTEL_")])
+    error_message = "telemetry: write OpenTelemetry's variables only, whose names begin with OTEL_."
+  }
+
+  validation {
+    condition     = length(var.telemetry) == 0 ? true : length(setintersection(keys(var.telemetry), ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"])) > 0
+    error_message = "telemetry: say where spans go: OTEL_EXPORTER_OTLP_ENDPOINT = \"https://…\"."
+  }
+}
+
 variable "topic_retention_days" {
   description = "How far back a new subscription can be made to begin, 1 to 31 days."
   type        = number

@@ -5,6 +5,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import {
   busConfig,
   ConfigError,
+  exportsSpans,
   heronApiConfig,
   logSampling,
   parseSecrets,
@@ -190,6 +191,21 @@ test.each(['0', '0.0', '1.1', '-0.1', '10%', '1e-3', '0x1', 'NaN', ' ', '0,1'])(
     refusal(() => logSampling({ LOG_SAMPLING: text }), 'LOG_SAMPLING');
   },
 );
+
+test.each([
+  [{}, false],
+  [{ OTEL_EXPORTER_OTLP_ENDPOINT: '' }, false],
+  [{ OTEL_EXPORTER_OTLP_ENDPOINT: 'http://localhost:4318' }, true],
+  [{ OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'https://collector.example/v1/traces' }, true],
+  [{ OTEL_EXPORTER_OTLP_ENDPOINT: 'http://localhost:4318', OTEL_SDK_DISABLED: 'true' }, false],
+])('%j: spans are exported: %s', (env, exported) => {
+  expect(exportsSpans(env)).toBe(exported);
+});
+
+test.each(['localhost:4318', 'grpc://localhost:4317', 'yes'])('spans do not go to %s', (address) => {
+  for (const name of ['OTEL_EXPORTER_OTLP_ENDPOINT', 'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT'])
+    refusal(() => exportsSpans({ [name]: address }), name);
+});
 
 describe("the key of Heron's API", () => {
   test('comes from the environment or a file, and goes to Heron where nothing else is said', () => {

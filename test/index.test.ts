@@ -19,9 +19,9 @@ const ENV = {
 };
 
 /** The CommonJS modules, Google's among them, that a function's process has loaded once it is started. */
-async function loaded(target: string): Promise<string> {
+async function loaded(target: string, env: Readonly<Record<string, string>> = {}): Promise<string> {
   const args = ['--input-type=module', '--eval', LOADED, target];
-  const { stdout } = await promisify(execFile)(process.execPath, args, { env: ENV });
+  const { stdout } = await promisify(execFile)(process.execPath, args, { env: { ...ENV, ...env } });
   return (JSON.parse(stdout) as string[]).join('\n');
 }
 
@@ -45,4 +45,13 @@ describe('a function’s process loads only what that function needs', () => {
     expect(modules).not.toContain('@google-cloud/pubsub');
     expect(modules).toContain('@google-cloud/firestore/');
   });
+
+  it.each(['ingest', 'projector', 'query'])(
+    '%s loads OpenTelemetry’s SDK only where spans go somewhere',
+    async (target) => {
+      const sdk = /@opentelemetry\/(sdk|exporter|otlp|resources)/;
+      expect(await loaded(target)).not.toMatch(sdk);
+      expect(await loaded(target, { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:1' })).toMatch(sdk);
+    },
+  );
 });

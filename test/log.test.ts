@@ -15,7 +15,8 @@ const ID = '105445aa7843bc8bf206b12000100000';
 test('an entry is one line of JSON in the structure of Cloud Logging', () => {
   const lines: string[] = [];
   const log = cloudLog('ingest', (line) => lines.push(line));
-  log('WARNING', 'two\nlines \u2028 and half of a \ud83d', { outcome: 'x', topic: null, trace: 'projects/p/traces/t' });
+  const trace = { 'logging.googleapis.com/trace': 'projects/p/traces/t' };
+  log('WARNING', 'two\nlines \u2028 and half of a \ud83d', { outcome: 'x', topic: null, trace });
   log('INFO', 'no more', { trace: undefined });
   expect(lines).toHaveLength(2);
   for (const line of lines) expect(line).toMatch(/^\{[^\n]*\}\n$/);
@@ -32,29 +33,26 @@ test('an entry is one line of JSON in the structure of Cloud Logging', () => {
   ]);
 });
 
-test.each([
-  [{ traceparent: `00-${ID}-00f067aa0ba902b7-01` }, `projects/p/traces/${ID}`],
-  [{ 'x-cloud-trace-context': `${ID}/123;o=1` }, `projects/p/traces/${ID}`],
-  [{ 'x-cloud-trace-context': ID.toUpperCase() }, `projects/p/traces/${ID}`],
-  [{ traceparent: 'nonsense', 'x-cloud-trace-context': ID }, `projects/p/traces/${ID}`],
-  [{ traceparent: `00-${ID}` }, undefined],
-  [{ 'x-cloud-trace-context': `${ID}/../../x`.repeat(2).slice(1) }, undefined],
-  [{ traceparent: ['a', 'b'] }, undefined],
-  [{}, undefined],
-])('the trace of %j is %s', (headers, trace) => {
-  expect(traceOf(headers, 'p')).toBe(trace);
-});
+const SPAN = '00f067aa0ba902b7';
+const TRACE = { 'logging.googleapis.com/trace': `projects/p/traces/${ID}` };
+const KEPT = { ...TRACE, 'logging.googleapis.com/spanId': SPAN, 'logging.googleapis.com/trace_sampled': true };
 
 test.each([
-  [{ traceparent: `00-${ID}-00f067aa0ba902b7-01` }, `00-${ID}-00f067aa0ba902b7-01`],
-  [{ 'x-cloud-trace-context': `${ID}/67667974448284343;o=1` }, `00-${ID}-00f067aa0ba902b7-01`],
-  [{ 'x-cloud-trace-context': `${ID}/1` }, `00-${ID}-0000000000000001-00`],
-  [{ 'x-cloud-trace-context': ID }, undefined],
-  [{ traceparent: `00-${ID}-` }, undefined],
-  [{ traceparent: `00-${ID}-0000000000000000-01` }, undefined],
-  [{ traceparent: 'nonsense' }, undefined],
-  [{}, undefined],
-])('what is handed on of %j is %s', (headers, traceparent) => {
+  ['W3C\u2019s header', { traceparent: `00-${ID}-${SPAN}-01` }, KEPT, `00-${ID}-${SPAN}-01`],
+  ['its trace is not kept', { traceparent: `00-${ID}-${SPAN}-00` }, TRACE, `00-${ID}-${SPAN}-00`],
+  ['Google\u2019s header', { 'x-cloud-trace-context': `${ID}/67667974448284343;o=1` }, KEPT, `00-${ID}-${SPAN}-01`],
+  ['Google\u2019s, not kept', { 'x-cloud-trace-context': `${ID}/1` }, TRACE, `00-${ID}-0000000000000001-00`],
+  ['Google\u2019s without a span', { 'x-cloud-trace-context': ID.toUpperCase() }, TRACE, undefined],
+  ['W3C\u2019s is nonsense', { traceparent: 'nonsense', 'x-cloud-trace-context': ID }, TRACE, undefined],
+  ['W3C\u2019s is all zero', { traceparent: `00-${'0'.repeat(32)}-${SPAN}-01` }, undefined, undefined],
+  ['its span is all zero', { traceparent: `00-${ID}-${'0'.repeat(16)}-01` }, TRACE, undefined],
+  ['there is no span', { traceparent: `00-${ID}-` }, TRACE, undefined],
+  ['it is cut off', { traceparent: `00-${ID}` }, undefined, undefined],
+  ['it is no trace', { 'x-cloud-trace-context': `${ID}/../../x`.repeat(2).slice(1) }, undefined, undefined],
+  ['there are two', { traceparent: ['a', 'b'] }, undefined, undefined],
+  ['there is none', {}, undefined, undefined],
+])('the trace of a request is logged, and handed on: %s', (_, headers, trace, traceparent) => {
+  expect(traceOf(headers, 'p')).toEqual(trace);
   expect(traceparentOf(headers)).toBe(traceparent);
 });
 

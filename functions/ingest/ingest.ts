@@ -8,6 +8,7 @@ import { answer, answerProblem, answerUnavailable } from '../http/answer.ts';
 import { type Body, readBody, readChunks } from '../http/body.ts';
 import type { Handler } from '../http/server.ts';
 import { describe, type Log, type LogFields, type Severity, traceOf, traceparentOf } from '../log.ts';
+import { NO_TRACER, type Span, spanning, type Tracer } from '../telemetry/tracer.ts';
 import { idsOf, publishEvent } from './publish.ts';
 import { MALFORMED, MISMATCH, NOT_POST, oversized, type Refusal, timedOut, tooLarge, UNSIGNED } from './refusals.ts';
 import type { Secrets } from './secrets.ts';
@@ -19,6 +20,7 @@ export type IngestDependencies = {
   readonly clock: Clock;
   readonly stopwatch: Stopwatch;
   readonly projectId: string;
+  readonly tracer?: Tracer;
 };
 
 /** From arrival. Heron gives up after 10 s, a cold start's queueing included. */
@@ -35,15 +37,26 @@ const MAX_HASHED_BYTES = 32 * 1024 * 1024;
  * did not sign is refused as early as can be told. A Content-Encoding changes nothing: the bytes as they came are what
  * is signed, and what is kept.
  */
-export function ingest({ publisher, secrets, log, clock, stopwatch, projectId }: IngestDependencies): Handler {
+export function ingest({
+  publisher,
+  secrets,
+  log,
+  clock,
+  stopwatch,
+  projectId,
+  tracer = NO_TRACER,
+}: IngestDependencies): Handler {
   return async (request, response) => {
     const arrived = stopwatch();
     const elapsed = () => Math.round(stopwatch() - arrived);
     const left = () => DURABLE_MS - elapsed();
     const received_at = clock();
-    const trace = traceOf(request.headers, projectId);
-    const done = (severity: Severity, message: string, fields: LogFields) =>
+    let trace = traceOf(request.headers, projectId);
+    let span: Span | null = null; // only what Heron signed has one
+    const done = (severity: Severity, message: string, fields: LogFields) => {
       log(severity, message, { ...fields, milliseconds: elapsed(), trace });
+      span?.end(fields);
+    };
     const refuse = ({ status, title, detail, told, outcome, severity, headers = {} }: Refusal, fields?: LogFields) => {
       done(severity, told, { ...fields, outcome, http_status: status });
       answerProblem(response, status, title, detail, { headers });
@@ -76,13 +89,18 @@ export function ingest({ publisher, secrets, log, clock, stopwatch, projectId }:
     const secret = await secrets.find((known) => signedBy(bytes, signature, known));
     if (secret === null) return refuse(MISMATCH, { bytes: bytes.byteLength });
 
+    span = tracer.begin('ingest', { kind: 'server', from: request.headers, began: arrived });
+    trace = traceOf(span.headers, projectId);
     const event = eventOf(bytes, received_at);
     const ids = { ...idsOf(event), secret: secret + 1 };
-    const message = toMessage(event, { traceparent: traceparentOf(request.headers) });
+    const message = toMessage(event, { traceparent: traceparentOf(span.headers) });
     if (!fitsPubSub(message)) return refuse(tooLarge(bytes.byteLength, maxDataBytes(message.attributes)), ids);
 
     try {
-      const { topic, why } = await publishEvent(event, message, { publisher, log, left, trace });
+      const route = { publisher, log, left, trace };
+      const { topic, why } = await spanning(span.child('publish', 'producer'), () =>
+        publishEvent(event, message, route),
+      );
       if (why === null) done('INFO', 'published', { ...ids, outcome: 'published', http_status: 200 });
       else done('WARNING', `published to ${topic}: ${why}`, { ...ids, outcome: 'unrouted', http_status: 200 });
       answer(response, 200);

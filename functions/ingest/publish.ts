@@ -19,7 +19,7 @@ export type Route = {
   readonly log: Log;
   /** Milliseconds that are left, asked before each attempt. */
   readonly left: () => number;
-  readonly trace?: string | undefined;
+  readonly trace?: LogFields['trace'];
 };
 
 /**

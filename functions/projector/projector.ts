@@ -11,10 +11,11 @@ import {
 import { fromMessage } from '../events/message.ts';
 import { parseInstant } from '../heron/instant.ts';
 import type { Handler } from '../http/server.ts';
-import type { Log } from '../log.ts';
+import { describe, type Log } from '../log.ts';
 import type { Appended, Store } from '../store/store.ts';
 import { nodeHandler } from '../subscriber/node.ts';
 import { type Context, Discard, RetryAfter, subscriber } from '../subscriber/subscriber.ts';
+import { NO_TRACER, spanning, type Tracer } from '../telemetry/tracer.ts';
 import { Lanes } from './lanes.ts';
 
 /** The projector's name as a subscriber. */
@@ -24,6 +25,7 @@ export type ProjectorDependencies = {
   readonly publisher: Publisher;
   readonly store: Store;
   readonly log: Log;
+  readonly tracer?: Tracer;
 };
 
 /** Pub/Sub waits 60 s for an answer: what takes longer than this is refused, and comes again. */
@@ -39,7 +41,7 @@ const TOLD: Readonly<Record<Appended, string>> = {
  * both in one transaction. What can never succeed goes to the projector's dead letters with the reason, also what is no
  * message; all else is refused, and comes again.
  */
-export function projector({ publisher, store, log }: ProjectorDependencies): Handler {
+export function projector({ publisher, store, log, tracer = NO_TRACER }: ProjectorDependencies): Handler {
   const lanes = new Lanes((events) => store.append(events));
 
   const append = async (event: HeronEvent, signal: AbortSignal): Promise<Appended> => {
@@ -50,15 +52,20 @@ export function projector({ publisher, store, log }: ProjectorDependencies): Han
 
   /** @param id where the kit has made sure that it is the body's. */
   const record = async (data: Uint8Array, { message, note, signal }: Context, id?: string): Promise<void> => {
+    const from = { traceparent: message.attributes['ce-traceparent'] }; // the webhook's trace, not the push's own
+    const span = tracer.begin('projector', { kind: 'consumer', from });
     try {
       const event = fromMessage({ data, attributes: message.attributes }, parseInstant(message.publishTime), id);
-      note({ topic: event.topic, event_id: event.event_id, heron_id: event.heron_id });
-      const appended = await append(event, signal);
+      const ids = { topic: event.topic, event_id: event.event_id, heron_id: event.heron_id };
+      note(ids);
+      const appended = await spanning(span.child('append', 'client'), () => append(event, signal));
       const outcome = appended === 'appended' ? 'recorded' : appended;
       const doubt = appended === 'appended' ? doubtOf(event) : null;
       note({ outcome, message: TOLD[appended] });
       if (doubt !== null) note({ severity: 'WARNING', message: `${TOLD[appended]}: ${doubt}`, reason: doubt });
+      span.end({ ...ids, outcome });
     } catch (error) {
+      span.end({ error: describe(error) });
       if (error instanceof Unprocessable) throw new Discard(error.message, { cause: error.cause });
       // A newer version is being rolled out, or this one was rolled back.
       const reason = error instanceof NewerFold ? error.message : 'it could not be recorded now';

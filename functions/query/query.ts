@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Clock, Stopwatch } from '../clock.ts';
 import { describe, type Log, traceOf } from '../log.ts';
 import type { Store } from '../store/store.ts';
+import { NO_TRACER, type Tracer } from '../telemetry/tracer.ts';
 import { asset } from './assets.ts';
 import { asyncapi } from './asyncapi.ts';
 import { CALLS } from './calls.ts';
@@ -24,6 +25,7 @@ export type QueryDependencies = {
   readonly clock: Clock;
   readonly stopwatch: Stopwatch;
   readonly projectId: string;
+  readonly tracer?: Tracer;
   /** Once aborted, requests that wait are answered with what there is. */
   readonly stopping?: AbortSignal;
 };
@@ -35,6 +37,7 @@ export function query({
   clock,
   stopwatch,
   projectId,
+  tracer = NO_TRACER,
   stopping = new AbortController().signal,
 }: QueryDependencies) {
   const unavailable = (error: unknown, what: string, fields: Readonly<Record<string, unknown>> = {}) =>
@@ -54,15 +57,21 @@ export function query({
 
   return async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const arrived = stopwatch();
+    const span = tracer.begin('query', { kind: 'server', from: request.headers });
     const left = new AbortController();
     response.once('close', () => left.abort());
     try {
       send(request, response, await reply(handlers, request, response, left.signal));
+      span.end({ http_status: response.statusCode });
     } catch (error) {
-      if (error instanceof Problem) return sendProblem(response, error);
+      if (error instanceof Problem) {
+        sendProblem(response, error);
+        return span.end({ http_status: response.statusCode });
+      }
+      span.end({ error: describe(error) });
       if (left.signal.aborted) return; // nobody is there to be told
       const milliseconds = Math.round(stopwatch() - arrived);
-      const trace = traceOf(request.headers, projectId);
+      const trace = traceOf(span.headers, projectId);
       unavailable(error, 'The request', { http_status: 503, milliseconds, trace });
       sendProblem(response, new Problem('unavailable', undefined, { headers: { 'Retry-After': '5' } }));
     }

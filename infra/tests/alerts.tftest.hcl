@@ -108,6 +108,12 @@ run "sampled_logs_fool_nobody" {
 
   variables {
     log_sampling = 0.05
+    telemetry    = { OTEL_EXPORTER_OTLP_ENDPOINT = "https://collector.example.com" }
+  }
+
+  assert {
+    condition     = alltrue([for function in [google_cloudfunctions2_function.ingest, google_cloudfunctions2_function.projector, google_cloudfunctions2_function.query] : function.service_config[0].environment_variables.OTEL_EXPORTER_OTLP_ENDPOINT == "https://collector.example.com"])
+    error_message = "spans of all functions go where telemetry says"
   }
 
   assert {

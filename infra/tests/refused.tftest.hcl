@@ -234,3 +234,25 @@ run "a_name_google_keeps_for_itself" {
   }
   expect_failures = [var.prefix]
 }
+
+run "telemetry_that_goes_nowhere" {
+  command = plan
+  variables {
+    telemetry = { OTEL_TRACES_SAMPLER = "always_on" }
+  }
+  plan_options {
+    target = [google_cloudfunctions2_function.projector]
+  }
+  expect_failures = [var.telemetry]
+}
+
+run "a_share_of_log_lines_that_is_none" {
+  command = plan
+  variables {
+    log_sampling = 0
+  }
+  plan_options {
+    target = [google_cloudfunctions2_function.projector]
+  }
+  expect_failures = [var.log_sampling]
+}

@@ -48,6 +48,8 @@ describe.concurrent('a webhook that Heron signed', () => {
         http_status: 200,
         milliseconds: expect.any(Number),
         'logging.googleapis.com/trace': 'projects/heron-test/traces/105445aa7843bc8bf206b12000100000',
+        'logging.googleapis.com/spanId': '0000000000000001',
+        'logging.googleapis.com/trace_sampled': true,
       },
     ]);
   });

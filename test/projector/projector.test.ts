@@ -112,8 +112,18 @@ describe('a message', () => {
         outcome: 'recorded',
         milliseconds: expect.any(Number),
         'logging.googleapis.com/trace': 'projects/heron-test/traces/105445aa7843bc8bf206b12000100000',
+        'logging.googleapis.com/spanId': '0000000000000001',
+        'logging.googleapis.com/trace_sampled': true,
       },
     ]);
+  });
+
+  test('belongs to the trace of its webhook, whatever the push itself says', async ({ serveProjector }) => {
+    const { port, log } = await serveProjector(new FakePublisher());
+    const of = (id: string) => `00-${id.repeat(32)}-00f067aa0ba902b7-00`;
+    const body = pushed(given(1), { 'ce-traceparent': of('a') });
+    expect((await send(port, body, { traceparent: of('b') })).status).toBe(204);
+    expect(log()).toMatchObject([{ 'logging.googleapis.com/trace': `projects/heron-test/traces/${'a'.repeat(32)}` }]);
   });
 
   test('that comes again is answered 204, and changes nothing', async ({ serveProjector }) => {
