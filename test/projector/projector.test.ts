@@ -344,7 +344,7 @@ describe('what may succeed later', () => {
       { severity: 'WARNING', outcome: 'retry_after', reason: expect.stringContaining('fold 9') },
     ]);
     store.fault = async () => {};
-    expect((await send(port, pushed(given(1)))).status).toBe(200);
+    expect((await send(port, pushed(given(1)))).status).toBe(204);
     expect(await store.endUser(HERON_ID)).toMatchObject({ event_count: 1 });
   });
 
