@@ -53,6 +53,7 @@ export function Plot({ hours, series }) {
           height: HEIGHT,
           cursor: { show: false },
           legend: { show: false },
+          padding: [8, 28, 0, 0], // the last hour's name stands beyond its line
           scales: {
             x: { time: true, range: () => [first, first + times.length * 3_600] },
             y: { range: (_, _min, max) => [0, Math.max(4, max * 1.1)] },
