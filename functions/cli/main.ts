@@ -194,6 +194,13 @@ onProject(program, 'replay', 'send events of the log again, to one subscriber al
   .option('--rate <n>', 'so many a second', positive, 100)
   .option('--dry-run', 'send nothing: count them', false)
   .option('--restart', 'from the beginning, also where one was cut off', false)
+  .addHelpText(
+    'after',
+    `
+Published to replay.NAME, which nobody else has, each with ce-replayid. The subscriber's filter is not applied. How far
+it has come is kept in Firestore (upkeep/replay-…): killed, the same command goes on from there on any machine, and some
+may come twice; run twice at once, one sends, and the other waits for it, or goes on where it dies.`,
+  )
   .action(async (options) => finish((await import('./replay.ts')).replay(options, process.env)));
 
 onProject(program, 'schema', "learn what a topic's webhooks look like from the log: their shape, and no value")

@@ -1,4 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PubSub } from '@google-cloud/pubsub';
 import { type Publisher, Refused } from '../bus/bus.ts';
@@ -14,11 +15,11 @@ import { HERON_TOPICS } from '../heron/topics.ts';
 import { isHeronId } from '../heron/webhook.ts';
 import { pool } from '../pool.ts';
 import { FirestoreStore } from '../store/firestore.ts';
+import { type Claimed, type ReplayState, Replays, type Runner, TakenOver } from '../store/replays.ts';
 import type { EventCursor, LogCursor, LoggedEvent, Store } from '../store/store.ts';
 import { CommandFailed, googleFailure, isOutage, reasonOf } from './failure.ts';
 import { complain, counted, inLine, note, print, printJson, progress, sayWaiting } from './output.ts';
 import { announce, envOf } from './project.ts';
-import { forgetReplay, loadReplay, type ReplayState, saveReplay } from './replay-state.ts';
 import { matches } from './topic-pattern.ts';
 
 export type ReplayOptions = {
@@ -45,9 +46,14 @@ const CLOCKS_MS = 86_400_000;
 type Part = { readonly name: string; readonly page: (after: unknown) => Promise<Page> };
 type Page = { readonly events: readonly LoggedEvent[]; readonly next: unknown };
 
+/** So often a process says that it lives, and after this silence it is taken for dead. */
+const [BEAT_MS, SILENCE_MS] = [5_000, 20_000];
+const POLL_MS = 1_000;
+
 /**
  * Sends events of the log again, to one subscriber alone and marked as a replay. Killed, it goes on where it was when it
- * is run again in the same way; some may come twice. Resolves with the exit code: 1 where one could not be sent.
+ * is run again in the same way, wherever that is; some may come twice. Run twice at once, one sends, and the other waits
+ * for it, and takes over where it dies. Resolves with the exit code: 1 where an event could not be sent.
  */
 export async function replay(options: ReplayOptions, environment: Env): Promise<number> {
   const { to, dryRun, json } = options;
@@ -63,6 +69,7 @@ export async function replay(options: ReplayOptions, environment: Env): Promise<
   await announce(env, ['Firestore', 'Pub/Sub']);
   const store = new FirestoreStore(storeConfig(env), clock);
   const publisher = new GooglePublisher(bus, env);
+  const replays = new Replays(storeConfig(env));
   const hush = sayWaiting(`Google Cloud's answer for ${bus.projectId}`);
   try {
     const subscriptions = await subscriptionsOf(to, bus);
@@ -72,25 +79,31 @@ export async function replay(options: ReplayOptions, environment: Env): Promise<
     const key = createHash('sha256').update(
       JSON.stringify([bus, options.from, options.until, options.endUser, topics, to]),
     );
-    const file = `${to}-${key.digest('hex').slice(0, 16)}`;
-    const resumed = dryRun || options.restart ? null : loadReplay(file, env);
-    const state: ReplayState = resumed ?? {
-      id: randomUUID(),
-      started: clock(),
-      done: [],
-      at: null,
-      events: 0,
-      failed: 0,
-    };
-    if (resumed)
-      note(`Going on with the replay begun at ${resumed.started}: ${counted(resumed.events, 'event')} so far.`);
-    const { events, failed } = await run(state, options, topics, store, dryRun ? null : publisher, (next) => {
-      if (!dryRun) saveReplay(file, next, env);
-    });
-    if (!dryRun) forgetReplay(file, env);
+    const name = `${to}-${key.digest('hex').slice(0, 16)}`;
+    const runner: Runner = { token: randomUUID(), host: hostname(), pid: process.pid };
+    const fresh: ReplayState = { id: randomUUID(), started: clock(), done: [], at: null, events: 0, failed: 0 };
+    const claimed: Claimed = dryRun
+      ? { kind: 'begun', state: fresh }
+      : await claim(replays, name, { fresh, runner, restart: options.restart });
+    if (claimed.kind === 'resumed')
+      note(
+        `Going on with the replay begun at ${claimed.state.started}: ${counted(claimed.state.events, 'event')} so far.`,
+      );
+    let { state } = claimed;
+    if (claimed.kind !== 'finished') {
+      const keeper = dryRun ? null : new Keeper(replays, name, runner, state);
+      try {
+        for await (state of run(state, options, topics, store, dryRun ? null : publisher, keeper?.lost))
+          await keeper?.keep(state);
+        await keeper?.keep({ ...state, done: [], at: null }, true); // where it was says nothing any more
+      } finally {
+        keeper?.stop();
+      }
+    }
+    const { id, events, failed } = state;
     if (json) {
-      const facts = { events, failed, subscriber: to, topics, replay_id: dryRun ? null : state.id };
-      printJson({ ...facts, dry_run: dryRun, resumed: resumed !== null });
+      const facts = { events, failed, subscriber: to, topics, replay_id: dryRun ? null : id };
+      printJson({ ...facts, dry_run: dryRun, resumed: claimed.kind !== 'begun' });
     } else {
       const what = dryRun ? 'would be sent' : 'sent';
       print(`${counted(events, 'event')} of ${counted(topics.length, 'topic')} ${what} to ${to} alone.`);
@@ -98,6 +111,8 @@ export async function replay(options: ReplayOptions, environment: Env): Promise<
     if (failed > 0) complain(`${counted(failed, 'event')} could not be sent.`);
     return failed > 0 ? 1 : 0;
   } catch (error) {
+    if (error instanceof TakenOver)
+      throw new CommandFailed(`${error.message} Run it again to see it to its end.`, 'taken-over', { cause: error });
     if (error instanceof CommandFailed || !isOutage(error)) throw error;
     const isMissing = error instanceof Refused;
     throw googleFailure(error, {
@@ -105,25 +120,103 @@ export async function replay(options: ReplayOptions, environment: Env): Promise<
       projectId: bus.projectId,
       what: isMissing ? `topic ${bus.topicPrefix}${replayTopic(to)}` : `database ${storeConfig(env).databaseId}`,
       check: '--project, --to, TOPIC_PREFIX and FIRESTORE_DATABASE',
-      role: 'roles/datastore.viewer and roles/pubsub.publisher',
+      role: 'roles/datastore.user and roles/pubsub.publisher',
       again: 'Run it again: it goes on from there.',
     });
   } finally {
     hush();
     progress('');
-    await Promise.allSettled([store.close(), publisher.close()]);
+    await Promise.allSettled([store.close(), publisher.close(), replays.close()]);
   }
 }
 
-/** Goes through the log, a page at a time; after each it is told how far it has come. */
-async function run(
+/** A sign of life of somebody else's. */
+type Seen = { readonly id: string; readonly beat: number; readonly at: number };
+
+/** Begins the replay, or takes it up; where another process sends it, waits for that one's end, or takes over from it. */
+async function claim(
+  replays: Replays,
+  name: string,
+  asked: Pick<Parameters<Replays['claim']>[1], 'fresh' | 'runner' | 'restart'>,
+): Promise<Claimed> {
+  let last: Seen | undefined;
+  for (;;) {
+    const seen = last;
+    const isSilent = (beat: number) => seen?.beat === beat && performance.now() - seen.at > SILENCE_MS;
+    const claimed = await replays.claim(name, {
+      ...asked,
+      isDead: (runner, beat) => hasEnded(runner) || isSilent(beat),
+      following: seen?.id ?? null,
+    });
+    if (claimed.kind !== 'running') return claimed;
+    const { state, runner, beat } = claimed;
+    if (seen === undefined)
+      note(
+        `A process on ${inLine(runner.host)} sends this replay, begun at ${state.started}: waiting for its end, or to go on where it ends before …`,
+      );
+    if (seen?.id !== state.id || seen.beat !== beat) last = { id: state.id, beat, at: performance.now() };
+    progress(`${counted(state.events, 'event')} sent`);
+    await sleep(POLL_MS);
+  }
+}
+
+/** Whether it ran on this machine, and is no more. */
+function hasEnded({ host, pid }: Runner): boolean {
+  if (host !== hostname()) return false;
+  try {
+    process.kill(pid, 0);
+    return false;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ESRCH';
+  }
+}
+
+/** Keeps how far a replay has come, and says every few seconds that this process lives. */
+class Keeper {
+  readonly #save: (state: ReplayState, isFinished: boolean) => Promise<void>;
+  readonly #beating: NodeJS.Timeout;
+  readonly #lost = new AbortController();
+  #state: ReplayState;
+  #saving: Promise<void> = Promise.resolve();
+
+  constructor(replays: Replays, name: string, runner: Runner, begun: ReplayState) {
+    this.#save = (state, isFinished) => replays.save(name, runner, state, isFinished);
+    this.#state = begun;
+    this.#beating = setInterval(() => this.keep(this.#state).catch(() => {}), BEAT_MS);
+  }
+
+  /** Aborted, with {@link TakenOver}, once another process sends it. */
+  get lost(): AbortSignal {
+    return this.#lost.signal;
+  }
+
+  /** One after another, so that none undoes a later one. */
+  keep(state: ReplayState, isFinished = false): Promise<void> {
+    this.#state = state;
+    this.#saving = this.#saving
+      .catch(() => {}) // it was told to who kept it
+      .then(() => this.#save(state, isFinished))
+      .catch((error) => {
+        if (error instanceof TakenOver) this.#lost.abort(error);
+        throw error;
+      });
+    return this.#saving;
+  }
+
+  stop(): void {
+    clearInterval(this.#beating);
+  }
+}
+
+/** Goes through the log, a page at a time, and tells after each how far it has come. */
+async function* run(
   begun: ReplayState,
   options: ReplayOptions,
   topics: readonly string[],
   store: Store,
   publisher: Publisher | null,
-  onState: (state: ReplayState) => void,
-): Promise<ReplayState> {
+  lost: AbortSignal | undefined,
+): AsyncGenerator<ReplayState> {
   let state = begun;
   const pace = paced(options.rate);
   for (const part of partsOf(options, topics, store)) {
@@ -136,6 +229,7 @@ async function run(
       await pool(due, AT_ONCE, async (event) => {
         if (publisher === null) return;
         await pace();
+        lost?.throwIfAborted();
         if (!(await sent(event, options.to, state.id, store, publisher))) failed++;
         progress(`${counted(state.events, 'event')} sent, ${part.name}`);
       });
@@ -148,10 +242,9 @@ async function run(
         done: isOver ? [...state.done, part.name] : state.done,
         at: isOver ? null : { part: part.name, cursor },
       };
-      onState(state);
+      yield state;
     } while (cursor !== null);
   }
-  return state;
 }
 
 /** Resolves with false where Pub/Sub refuses this one for good. Its body may have been erased meanwhile. */
@@ -176,7 +269,7 @@ function partsOf({ endUser }: ReplayOptions, topics: readonly string[], store: S
       const { events, next } = await store.events(endUser, PAGE, after as EventCursor | null);
       return { events: events.filter(({ topic }) => topics.includes(placeOf(topic))), next };
     };
-    return [{ name: endUser, page }];
+    return [{ name: 'the end user', page }];
   }
   const named = new Set(topics);
   return topics.map((topic) => ({

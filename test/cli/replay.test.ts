@@ -1,9 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, readFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { beforeEach, describe, expect, it } from 'vitest';
+import { Firestore } from '@google-cloud/firestore';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { GoogleSubscriber } from '../../functions/bus/google-subscriber.ts';
 import { provision } from '../../functions/bus/provision.ts';
 import { matches } from '../../functions/cli/topic-pattern.ts';
@@ -14,6 +12,7 @@ import { FirestoreStore } from '../../functions/store/firestore.ts';
 import { hasFirestore, hasPubSub, newProject } from '../emulators.ts';
 import { HERON, heron } from '../end-to-end/local.ts';
 import { event, logged, sized } from '../store/given.ts';
+import { until } from '../until.ts';
 
 describe('a pattern of topics', () => {
   it.each([
@@ -28,14 +27,15 @@ describe('a pattern of topics', () => {
   });
 });
 
-describe.skipIf(!hasFirestore || !hasPubSub)('heron replay', { timeout: 60_000 }, () => {
+describe.skipIf(!hasFirestore || !hasPubSub)('heron replay', { timeout: 180_000 }, () => {
   let config: { projectId: string; databaseId: string; topicPrefix: string };
   let env: NodeJS.ProcessEnv;
+  let db: Firestore;
 
   beforeEach(async () => {
     config = { projectId: newProject(), databaseId: '(default)', topicPrefix: 'a-' };
-    const state = mkdtempSync(join(tmpdir(), 'state-'));
-    env = { ...process.env, GOOGLE_CLOUD_PROJECT: config.projectId, TOPIC_PREFIX: 'a-', XDG_STATE_HOME: state };
+    env = { ...process.env, GOOGLE_CLOUD_PROJECT: config.projectId, TOPIC_PREFIX: 'a-' };
+    db = new Firestore({ projectId: config.projectId });
     const read = ['end_user.processed', 'pdf.failed', 'unrouted', 'doctor.canary'];
     const topics = [...read, 'pdf.processed', 'replay.reader', 'replay.other'];
     const subscriptions = [
@@ -45,6 +45,8 @@ describe.skipIf(!hasFirestore || !hasPubSub)('heron replay', { timeout: 60_000 }
     ];
     await provision(config, { topics, subscriptions });
   });
+
+  afterEach(() => db.terminate());
 
   const given = async (...events: readonly HeronEvent[]) => {
     const store = new FirestoreStore(config, clock);
@@ -112,40 +114,62 @@ describe.skipIf(!hasFirestore || !hasPubSub)('heron replay', { timeout: 60_000 }
     expect(await only('--until', '2026-08-02T00:00:00Z', '--topic', 'end_user.processed')).toEqual(ids([first]));
   });
 
-  it('killed twice and run again, has sent all of them under one mark, and counts each once', async () => {
-    const all = Array.from({ length: 350 }, (_, n) =>
+  const givenMany = async (count: number) => {
+    const all = Array.from({ length: count }, (_, n) =>
       event({ topic: 'end_user.processed', heron_id: `eus_${n % 7}`, n }),
     );
     const store = new FirestoreStore(config, clock);
     await Promise.all(Array.from({ length: 7 }, (_, k) => store.append(all.filter((_, n) => n % 7 === k))));
     await store.close();
-    const folder = join(String(env.XDG_STATE_HOME), 'heron');
-    const saved = () => readdirSync(folder).filter((name) => name.endsWith('.json'));
-    const progress = () =>
-      safely(saved)
-        .map((name) => readFileSync(join(folder, name), 'utf8'))
-        .join();
+    return all;
+  };
+  /** What Firestore remembers of the replay. */
+  const remembered = async () => {
+    const { docs } = await db.collection('upkeep').get();
+    const [only] = docs.filter(({ id }) => id.startsWith('replay-reader-'));
+    return only && { ref: only.ref, state: JSON.parse(only.get('state')), runner: only.get('runner') };
+  };
+
+  it('killed twice and run again, from elsewhere too, has sent all under one mark, and counts each once', async () => {
+    const all = await givenMany(350);
     /** Killed as soon as it has come further. */
     const cut = async () => {
-      const before = progress();
+      const before = (await remembered())?.state.events ?? 0;
       const child = spawn(process.execPath, [HERON, 'replay', '--to', 'reader', '--rate', '150'], { env });
       let seen = '';
       child.stderr.on('data', (chunk) => {
         seen += chunk;
       });
-      while (progress() === before) await new Promise((resolve) => setTimeout(resolve, 10));
+      await until(async () => ((await remembered())?.state.events ?? 0) > before);
       child.kill('SIGKILL');
       await once(child, 'close');
       return seen;
     };
     await cut();
     expect(await cut()).toMatch(/Going on with the replay begun at .*: \d+ events so far/);
+    const dead = await remembered();
+    await dead?.ref.update({ runner: { ...dead.runner, host: 'elsewhere' } });
     const done = await run('--to', 'reader');
     expect(done).toMatchObject({ code: 0, events: 350, resumed: true });
+    expect(done.stderr).toMatch(/A process on elsewhere sends this replay.*waiting/);
     const messages = await waiting('replay.reader');
     expect([...new Set(idsOf(messages))]).toEqual(ids(all));
     expect(new Set(messages.map(({ attributes }) => attributes['ce-replayid']))).toEqual(new Set([done.replay_id]));
-    expect(saved()).toEqual([]);
+    expect((await remembered())?.state).toMatchObject({ events: 350, done: [], at: null });
+  });
+
+  it('run twice at once, sends each once, and both say so; run again later, it is another replay', async () => {
+    const all = await givenMany(250);
+    const both = await Promise.all([run('--to', 'reader', '--rate', '60'), run('--to', 'reader', '--rate', '60')]);
+    expect(both.map(({ code, events }) => ({ code, events }))).toEqual([
+      { code: 0, events: 250 },
+      { code: 0, events: 250 },
+    ]);
+    expect(both[0].replay_id).toBe(both[1].replay_id);
+    expect(idsOf(await waiting('replay.reader'))).toEqual(ids(all));
+    const later = await run('--to', 'reader');
+    expect(later).toMatchObject({ code: 0, events: 250, resumed: false });
+    expect(later.replay_id).not.toBe(both[0].replay_id);
   });
 
   it.each([
@@ -160,11 +184,3 @@ describe.skipIf(!hasFirestore || !hasPubSub)('heron replay', { timeout: 60_000 }
     expect(stderr).toMatch(message);
   });
 });
-
-function safely<T>(list: () => readonly T[]): readonly T[] {
-  try {
-    return list();
-  } catch {
-    return [];
-  }
-}
