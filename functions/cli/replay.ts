@@ -225,13 +225,13 @@ async function* run(
     do {
       const { events, next } = await part.page(cursor);
       const due = events.filter((event) => isWithin(event, options));
-      let failed = 0;
+      let [passed, failed] = [0, 0];
       await pool(due, AT_ONCE, async (event) => {
         if (publisher === null) return;
         await pace();
         lost?.throwIfAborted();
         if (!(await sent(event, options.to, state.id, store, publisher))) failed++;
-        progress(`${counted(state.events, 'event')} sent, ${part.name}`);
+        progress(`${counted(state.events + ++passed, 'event')} sent, ${part.name}`);
       });
       const isOver = next === null || isBefore(events.at(-1), options.from);
       cursor = isOver ? null : next;

@@ -130,10 +130,10 @@ async function eachBody(
 ): Promise<{ readonly oldest: Instant | null; readonly newest: Instant | null }> {
   const start = since === undefined ? null : parseInstant(since);
   let [oldest, newest]: [Instant | null, Instant | null] = [null, null];
-  let left = limit;
+  let read = 0;
   let [cursor, isOver]: [LogCursor | null, boolean] = [null, false];
   while (!isOver) {
-    const { events, next } = await store.eventsOfTopic(topic, Math.min(PAGE, left), cursor);
+    const { events, next } = await store.eventsOfTopic(topic, Math.min(PAGE, limit - read), cursor);
     const due = events.filter(({ recorded_at }) => start === null || recorded_at >= start);
     await pool(due, BODIES_AT_ONCE, async ({ event_id, body }) => {
       const whole = body ?? (await store.body(event_id));
@@ -141,10 +141,10 @@ async function eachBody(
     });
     newest ??= due[0]?.recorded_at ?? null;
     oldest = due.at(-1)?.recorded_at ?? oldest;
-    left -= events.length;
-    progress(`${counted(limit === Number.POSITIVE_INFINITY ? -left : limit - left, 'event')} of ${topic} read`);
+    read += events.length;
+    progress(`${counted(read, 'event')} of ${topic} read`);
     cursor = next;
-    isOver = next === null || due.length < events.length || left <= 0;
+    isOver = next === null || due.length < events.length || read >= limit;
   }
   return { oldest, newest };
 }
