@@ -85,19 +85,25 @@ export async function listen({ to, topic, name, project, json }: ListenOptions, 
   );
 }
 
+/** What is pushed of a message. */
+type Forwarded = Pick<Message, 'id' | 'data' | 'attributes'> & { readonly publishTime: Date };
+
 /** The service under development, which may not be there just now. */
-class Service {
+export class Service {
   readonly #url: string;
+  readonly #milliseconds: number;
   readonly #turns: (() => void)[] = [];
   #underWay = 0;
   #isGone = false;
 
-  constructor(url: string) {
+  /** @param milliseconds how long it may take to answer. */
+  constructor(url: string, milliseconds = DELIVERY.ack_deadline_seconds * 1000) {
     this.#url = url;
+    this.#milliseconds = milliseconds;
   }
 
   /** Resolves with the answer's status, or why there was none. While nothing listens there, it is tried again. */
-  async push(message: Message, subscription: string, stopping: AbortSignal): Promise<number | string> {
+  async push(message: Forwarded, subscription: string, stopping: AbortSignal): Promise<number | string> {
     if (this.#underWay === AT_ONCE) await new Promise<void>((resolve) => this.#turns.push(resolve));
     else this.#underWay++;
     try {
@@ -109,22 +115,25 @@ class Service {
     }
   }
 
-  async #push({ id, data, attributes, publishTime }: Message, subscription: string, stopping: AbortSignal) {
+  async #push({ id, data, attributes, publishTime }: Forwarded, subscription: string, stopping: AbortSignal) {
     const pushed = {
       message: { data, attributes },
       messageId: id,
       publishTime: parseInstant(publishTime.toISOString()) ?? instantOf(publishTime.getTime()),
     };
     for (;;) {
-      const deadline = AbortSignal.timeout(DELIVERY.ack_deadline_seconds * 1000);
+      const deadline = AbortSignal.timeout(this.#milliseconds);
       try {
         const status = await pushUnwrapped(this.#url, pushed, subscription, deadline);
         if (this.#isGone) complain(`${this.#url} answers again.`);
         this.#isGone = false;
         return status;
       } catch (error) {
-        if (deadline.aborted) return `no answer within ${DELIVERY.ack_deadline_seconds} s`;
-        const why = reasonOf((error as Error).cause ?? error);
+        if (deadline.aborted) return `no answer within ${this.#milliseconds / 1000} s`;
+        const { cause } = error as Error;
+        // It never came to asking: no header can carry what an attribute says.
+        if (cause === undefined) return reasonOf(error);
+        const why = reasonOf(cause);
         if (!this.#isGone && !stopping.aborted)
           complain(`Nothing answers at ${this.#url} (${inLine(why)}): events wait.`);
         this.#isGone = true;

@@ -1,12 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
+import { createServer, type IncomingHttpHeaders, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { PubSub } from '@google-cloud/pubsub';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { GooglePublisher } from '../../functions/bus/google.ts';
 import { GoogleSubscriber } from '../../functions/bus/google-subscriber.ts';
 import { provision } from '../../functions/bus/provision.ts';
+import { Service } from '../../functions/cli/listen.ts';
 import type { HeronEvent } from '../../functions/events/event.ts';
 import { toMessage } from '../../functions/events/message.ts';
 import { freePort } from '../../functions/local/emulators.ts';
@@ -37,6 +38,72 @@ async function service(answer: (pushed: Pushed) => number | null = () => 204, po
   };
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`, pushed, ids, close };
 }
+
+describe('a service under development', () => {
+  const message = (n: number) => ({
+    id: String(n),
+    data: Buffer.from([n]),
+    attributes: { 'ce-id': String(n) },
+    publishTime: new Date(0),
+  });
+  const stopping = new AbortController();
+  const closing: (() => void)[] = [];
+  afterEach(() => {
+    for (const close of closing.splice(0)) close();
+  });
+
+  it('is told of ten events at a time', async () => {
+    let [underWay, most, isHeld] = [0, 0, true];
+    const held: ServerResponse[] = [];
+    const answer = (response: ServerResponse) => {
+      underWay--;
+      response.writeHead(204).end();
+    };
+    const server = createServer((request, response) => {
+      if (request.url === '/control') return response.writeHead(204).end();
+      most = Math.max(most, ++underWay);
+      return isHeld ? held.push(response) : setImmediate(answer, response);
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    closing.push(() => server.close());
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+    const service = new Service(url);
+    const all = Array.from({ length: 45 }, (_, n) => service.push(message(n), 's', stopping.signal));
+    await until(() => held.length >= 10);
+    for (let i = 0; i < 5; i++) await fetch(`${url}control`); // what else was on its way has come, too
+    isHeld = false;
+    held.forEach(answer);
+    expect(await Promise.all(all)).toEqual(all.map(() => 204));
+    expect(most).toBe(10);
+  });
+
+  it('has so long to answer, and no longer', async () => {
+    const server = createServer((_, response) => setTimeout(() => response.writeHead(204).end(), 2_000));
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    closing.push(() => server.close());
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+    const asked = (milliseconds?: number) => new Service(url, milliseconds).push(message(0), 's', stopping.signal);
+    expect(await Promise.all([asked(), asked(200)])).toEqual([204, 'no answer within 0.2 s']);
+  });
+
+  it('cannot be told of what no header can carry, and nobody says that it is gone', async () => {
+    const local = await service();
+    closing.push(local.close);
+    const odd = { ...message(0), attributes: { 'ce-id': 'a\nb' } };
+    expect(await new Service(local.url).push(odd, 's', stopping.signal)).toMatch(/header/i);
+    expect(local.pushed).toEqual([]);
+  });
+
+  it('acknowledges as production would: a redirect is not followed', async () => {
+    const elsewhere = await service();
+    const local = createServer((_, response) => response.writeHead(302, { Location: elsewhere.url }).end());
+    await new Promise<void>((resolve) => local.listen(0, '127.0.0.1', resolve));
+    closing.push(elsewhere.close, () => local.close());
+    const { port } = local.address() as AddressInfo;
+    expect(await new Service(`http://127.0.0.1:${port}/`).push(message(0), 's', stopping.signal)).toBe(302);
+    expect(elsewhere.pushed).toEqual([]);
+  });
+});
 
 describe.skipIf(!hasPubSub)('heron listen', () => {
   let config: { projectId: string; topicPrefix: string };
