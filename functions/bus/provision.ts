@@ -5,7 +5,8 @@ import { DELIVERY, type PushPlan, type SubscriptionPlan, type Topology } from '.
 
 /**
  * Makes a topology's topics and subscriptions, for the emulator: in production Terraform does. Those that exist are
- * kept, and deliver as the topology says now; one whose topic was deleted is made anew, as it would get nothing more.
+ * kept, and deliver as the topology says now; one whose topic was deleted is made anew, as it would get nothing more, and
+ * so is one with another filter, as none can be changed.
  */
 export async function provision(
   { projectId, topicPrefix }: BusConfig,
@@ -13,7 +14,7 @@ export async function provision(
   delivery: typeof DELIVERY = DELIVERY,
 ): Promise<void> {
   const pubsub = new PubSub({ projectId });
-  const subscribe = async ({ name, topic, push }: SubscriptionPlan) => {
+  const subscribe = async ({ name, topic, push, filter = '' }: SubscriptionPlan) => {
     const options = {
       ackDeadlineSeconds: delivery.ack_deadline_seconds,
       ...(push && {
@@ -31,10 +32,11 @@ export async function provision(
     const source = pubsub.topic(`${topicPrefix}${topic}`);
     const subscription = pubsub.subscription(`${topicPrefix}${name}`);
     const make = () =>
-      source.createSubscription(`${topicPrefix}${name}`, { ...options, expirationPolicy: { ttl: null } });
+      source.createSubscription(`${topicPrefix}${name}`, { ...options, expirationPolicy: { ttl: null }, filter });
     if (await unlessExists(make())) return;
     const [known] = await subscription.getMetadata();
-    if (known.topic === `projects/${projectId}/topics/${topicPrefix}${topic}`) await subscription.setMetadata(options);
+    const isOfTopic = known.topic === `projects/${projectId}/topics/${topicPrefix}${topic}`;
+    if (isOfTopic && (known.filter ?? '') === filter) await subscription.setMetadata(options);
     else {
       await subscription.delete();
       await make();

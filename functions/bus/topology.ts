@@ -28,6 +28,8 @@ export type SubscriptionPlan = {
   readonly topic: string;
   /** Absent for the dead letters' subscription, which people pull from. */
   readonly push?: PushPlan;
+  /** Which messages it takes, by their attributes; all unless given. The in-memory twin applies none. */
+  readonly filter?: string;
 };
 
 export type PushPlan = {
@@ -41,7 +43,7 @@ export type PushPlan = {
 export function topology(
   subscriber: string,
   endpoint: string,
-  { sources = INGESTED, ...how }: { sources?: readonly string[]; unwrapped?: true } = {},
+  { sources = INGESTED, filter, ...how }: { sources?: readonly string[]; filter?: string; unwrapped?: true } = {},
 ): Topology {
   const deadLetters = deadLetterTopic(subscriber);
   const replay = replayTopic(subscriber);
@@ -50,7 +52,7 @@ export function topology(
     topics: [...sources, deadLetters, replay],
     subscriptions: [
       { name: deadLetters, topic: deadLetters },
-      ...sources.map((topic) => ({ name: `${subscriber}.${topic}`, topic, push })),
+      ...sources.map((topic) => ({ name: `${subscriber}.${topic}`, topic, push, ...(filter && { filter }) })),
       { name: replay, topic: replay, push },
     ],
   };

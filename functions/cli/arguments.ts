@@ -49,6 +49,20 @@ export function httpUrl(text: string): string {
 /** As in Terraform's variable `subscribers`. */
 const TAKEN = ['dead-letter', 'projector', 'replay', 'unrouted'];
 
+/** NAME=FILTER, of a subscriber. */
+export function filter(
+  text: string,
+  others: readonly (readonly [string, string])[],
+): readonly (readonly [string, string])[] {
+  const [, name = '', filter = ''] = /^([a-z0-9-]+)=(.+)$/s.exec(text) ?? [];
+  // As in Terraform's variable `subscribers`: Pub/Sub's most.
+  if (name === '' || filter.length > 256)
+    throw new InvalidArgumentError(
+      `Give it as mailer='attributes."ce-status" = "processed"', in 256 characters at most.`,
+    );
+  return [...others, [name, filter]];
+}
+
 /** NAME=URL, and of which topics; without any, of all that Heron documents. */
 export function subscriber(text: string, others: readonly LocalSubscriber[]): readonly LocalSubscriber[] {
   const [, name = '', rest = ''] = /^([a-z][a-z0-9-]{0,14}[a-z0-9])=(.+)$/.exec(text) ?? [];

@@ -51,8 +51,6 @@ const TOPICS = [...HERON_TOPICS, UNROUTED];
 /** What is suggested where a command's argument or option's value is typed. */
 const VALUES: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>> = {
   send: { topic: HERON_TOPICS },
-  schema: { topic: HERON_TOPICS },
-  listen: { topic: TOPICS },
   wait: { for: STATUSES },
   tail: { topic: TOPICS },
   listen: { topic: TOPICS },

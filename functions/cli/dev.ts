@@ -10,11 +10,21 @@ import { LOCAL_SECRET } from './own-secrets.ts';
 export type DevOptions = {
   readonly port: number;
   readonly subscriber: readonly LocalSubscriber[];
+  /** By name. */
+  readonly filter: readonly (readonly [string, string])[];
   readonly json: boolean;
 };
 
 /** Runs it all on this machine until it is interrupted. */
-export async function dev({ port, subscriber: subscribers, json }: DevOptions, environment: Env): Promise<number> {
+export async function dev({ port, subscriber, filter, json }: DevOptions, environment: Env): Promise<number> {
+  const filters = new Map(filter);
+  const nobody = [...filters.keys()].find((name) => !subscriber.some((each) => each.name === name));
+  if (nobody !== undefined)
+    throw new CommandFailed(`No --subscriber is named ${inLine(nobody)}, whose filter --filter gives.`, 'misused');
+  const subscribers = subscriber.map((each) => {
+    const own = filters.get(each.name);
+    return own === undefined ? each : { ...each, filter: own };
+  });
   const env: Env = {
     ...environment,
     GOOGLE_CLOUD_PROJECT: environment.GOOGLE_CLOUD_PROJECT || 'heron-local',

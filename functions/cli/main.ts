@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { Command, CommanderError, Help, Option } from 'commander';
 import manifest from '../../package.json' with { type: 'json' };
-import { duration, httpUrl, instant, port, positive, subscriber } from './arguments.ts';
+import { duration, filter, httpUrl, instant, port, positive, subscriber } from './arguments.ts';
 import { exitCodeOf, failureOf } from './failure.ts';
 import { beQuiet, complain, inLine, printJson, styled } from './output.ts';
 
@@ -62,6 +62,7 @@ command(program, 'dev', "run everything on this machine, with Google's emulators
     subscriber,
     [],
   )
+  .option('--filter <name=filter>', 'the filter of one of them, as in Terraform (repeatable)', filter, [])
   .action(async (options) => finish((await import('./dev.ts')).dev(options, process.env)));
 
 command(program, 'send', 'sign and post a made-up webhook as Heron would')

@@ -76,10 +76,10 @@ export async function startEmulator(
   return { host: `127.0.0.1:${port}`, child, ready: answered() };
 }
 
-/** Whether anything speaks HTTP there. */
-export async function answers(url: string): Promise<boolean> {
+/** Whether anything speaks HTTP there, and within so long. */
+export async function answers(url: string, milliseconds = 1_000): Promise<boolean> {
   try {
-    await (await fetch(url, { signal: AbortSignal.timeout(1_000) })).arrayBuffer();
+    await (await fetch(url, { signal: AbortSignal.timeout(milliseconds) })).arrayBuffer();
     return true;
   } catch {
     return false;

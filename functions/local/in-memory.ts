@@ -7,11 +7,19 @@ import { cloudLog, sampled } from '../log.ts';
 import { PROJECTOR, projector } from '../projector/projector.ts';
 import { query } from '../query/query.ts';
 import { MemoryStore } from '../store/memory.ts';
+import { filterNotes } from './filters.ts';
 import { forLocalHosts, serveLocally } from './loopback.ts';
 import { type Running, type RunOptions, topologies } from './running.ts';
 
 /** All functions in this process, each on a server of its own, over the in-memory twins. */
-export async function runInMemory({ env, webhookPort, queryPort, subscribers, onLog }: RunOptions): Promise<Running> {
+export async function runInMemory({
+  env,
+  webhookPort,
+  queryPort,
+  subscribers,
+  onLog,
+  onNote,
+}: RunOptions): Promise<Running> {
   const project = projectId(env);
   const share = logSampling(env);
   const log = (name: string) =>
@@ -33,6 +41,7 @@ export async function runInMemory({ env, webhookPort, queryPort, subscribers, on
   ]);
   const servers = served.flatMap((each) => each.servers);
   for (const each of topologies(served[2].port, subscribers)) publisher.provision(each);
+  for (const each of filterNotes(subscribers, 'Pub/Sub in memory', false)) onNote(each);
 
   return {
     backing: 'Pub/Sub and Firestore in memory: all of it is gone when this stops.',

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GooglePublisher } from '../bus/google.ts';
+import { GoogleSubscriber } from '../bus/google-subscriber.ts';
 import { provision } from '../bus/provision.ts';
 import { clock } from '../clock.ts';
 import { busConfig, type Env } from '../config.ts';
@@ -14,6 +15,7 @@ import { sampleWebhook } from '../heron/sample.ts';
 import { PROJECTOR } from '../projector/projector.ts';
 import { FirestoreStore } from '../store/firestore.ts';
 import { answers, EMULATOR_VARIABLE, type Emulator, type EmulatorName, freePort, startEmulator } from './emulators.ts';
+import { appliesFilters, FILTER_PROBE, filterNotes } from './filters.ts';
 import { type LocalSubscriber, NotStarted, type Running, type RunOptions, topologies } from './running.ts';
 import { bytesNote, keepsBytes } from './unwrapped.ts';
 
@@ -56,7 +58,8 @@ export async function runProcesses(
     const found = emulators[name];
     switch (found.kind) {
       case 'running':
-        if (await answers(`http://${found.host}/`)) return found.host;
+        // On a busy machine one that runs is slow; where there is none that is known at once.
+        if (await answers(`http://${found.host}/`, PATIENCE_MS)) return found.host;
         throw new NotStarted(
           `${found.variable} is ${found.host}, where nothing answers: start that emulator, or unset the variable.`,
         );
@@ -113,6 +116,7 @@ export async function runProcesses(
     };
     await Promise.all([
       warmUp(() => stopped, onNote),
+      tellOfFilters(subscribers, childEnv, onNote),
       ...topologies(projectorPort, subscribers).map((each) => provision(busConfig(env), each)),
       launch('ingest', webhookPort),
       launch('query', queryPort),
@@ -170,6 +174,26 @@ async function tellOfBytes(
     // What runs is no worse for it.
   } finally {
     await publisher.close();
+  }
+}
+
+/** Finds out whether the emulator applies filters, where a subscriber has one. */
+async function tellOfFilters(
+  subscribers: readonly LocalSubscriber[],
+  env: Env,
+  onNote: (line: string) => void,
+): Promise<void> {
+  if (!subscribers.some(({ filter }) => filter !== undefined)) return;
+  // Of its own: who starts at the same time over the same emulator would take what is published here.
+  const config = { projectId: `heron-probe-${randomUUID().slice(0, 8)}`, topicPrefix: '' };
+  const [publisher, subscriber] = [new GooglePublisher(config, env), new GoogleSubscriber(config)];
+  try {
+    const applies = await provision(config, FILTER_PROBE)
+      .then(() => appliesFilters(publisher, subscriber))
+      .catch(() => null);
+    for (const each of filterNotes(subscribers, 'this Pub/Sub emulator', applies)) onNote(each);
+  } finally {
+    await Promise.all([publisher.close(), subscriber.close()]);
   }
 }
 

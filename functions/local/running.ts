@@ -15,6 +15,8 @@ export type LocalSubscriber = {
   readonly name: string;
   readonly url: string;
   readonly topics: readonly string[];
+  /** As Terraform's, of its subscriptions. */
+  readonly filter?: string;
 };
 
 export type RunOptions = {
@@ -38,6 +40,8 @@ export class NotStarted extends Error {
 export function topologies(projectorPort: number, subscribers: readonly LocalSubscriber[]): readonly Topology[] {
   return [
     topology(PROJECTOR, `http://127.0.0.1:${projectorPort}/`),
-    ...subscribers.map(({ name, url, topics }) => topology(name, url, { sources: topics, unwrapped: true })),
+    ...subscribers.map(({ name, url, topics, filter }) =>
+      topology(name, url, { sources: topics, unwrapped: true, ...(filter !== undefined && { filter }) }),
+    ),
   ];
 }

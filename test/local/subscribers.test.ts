@@ -39,8 +39,17 @@ describe.each([
     async () => {
       const [good, bad] = [await service(204), await service(500)];
       const args = ['--subscriber', `good=${good.url},end_user.*`, '--subscriber', `bad=${bad.url}`];
+      args.push(
+        '--subscriber',
+        'choosy=localhost:9,pdf.failed',
+        '--filter',
+        'choosy=attributes."ce-status" = "processed"',
+      );
       const local = await startLocal({ ...env, GOOGLE_CLOUD_PROJECT: newProject(), HERON_SHARED_SECRET: 's' }, args);
       open.push(() => local.interrupt());
+      expect(local.output()).toMatch(
+        /choosy (gets what its filter takes: this .* applies filters|may get what its filter excludes, .*: (this Pub\/Sub emulator|Pub\/Sub in memory) applies no filters)\./,
+      );
       const send = (topic: string) => heron(['send', topic, '--url', local.webhook, '--secret', 's']);
       for (const topic of ['pdf.processed', 'end_user.processed', 'end_user.failed'])
         expect((await send(topic)).code).toBe(0);
@@ -93,6 +102,8 @@ describe('heron dev --subscriber', () => {
     [['mailer=http://localhost:1,nothing.*'], /No topic is nothing/],
     [['mailer=ftp://x'], /Give an address/],
     [['mailer=localhost:1', '--subscriber', 'mailer=localhost:2'], /The name mailer is taken/],
+    [['mailer=localhost:1', '--filter', 'nobody=attributes.x = "y"'], /No --subscriber is named nobody/],
+    [['mailer=localhost:1', '--filter', 'mailer'], /Give it as mailer=/],
   ])('misused as %j exits with 2', async (args, message) => {
     const { code, stderr } = await heron(['dev', '--subscriber', ...args]);
     expect(code).toBe(2);
