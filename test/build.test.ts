@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -35,7 +35,10 @@ test('what is deployed is built from what Terraform packs, and each function of 
   const runtime = JSON.parse(readFileSync(join(ROOT, 'functions', 'runtime.json'), 'utf8'));
   const statuses: Record<string, number> = {};
   for (const [target, env] of Object.entries<NodeJS.ProcessEnv>(runtime)) {
-    const started = await FunctionProcess.spawn(target, { ...ENV, ...env }, onTestFinished, [`--source=${folder}`]);
+    const cache = join(folder, env.NODE_COMPILE_CACHE ?? '');
+    expect(readdirSync(cache), 'what was compiled at build time').not.toEqual([]);
+    const deployed = { ...ENV, ...env, NODE_COMPILE_CACHE: cache };
+    const started = await FunctionProcess.spawn(target, deployed, onTestFinished, [`--source=${folder}`]);
     await Promise.race([started.ready(), started.exited.then(() => Promise.reject(new Error(started.stderr)))]);
     const body = webhook();
     const forged = { 'Heron-Signature': signed(`${body} `)['Heron-Signature'] };

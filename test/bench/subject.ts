@@ -17,6 +17,7 @@ export type Command = (port: number) => {
   readonly program: string;
   readonly args: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  readonly cwd?: string;
 };
 
 /** A function on the functions framework, found in a folder. @param nodeOptions as deployed, beside its configuration. */
@@ -25,6 +26,7 @@ export function framework(source: string, target: string, env: Readonly<Record<s
     program: process.execPath,
     args: [FRAMEWORK, `--target=${target}`, `--port=${port}`, `--source=${source}`],
     env: { ...env, FUNCTION_TARGET: target, NODE_ENV: 'production' },
+    cwd: source, // which what runtime.json names is relative to
   });
 }
 
@@ -41,9 +43,13 @@ export class Subject {
   /** Resolves as soon as it accepts connections. */
   static async start(command: Command): Promise<Subject> {
     const port = await freePort();
-    const { program, args, env } = command(port);
+    const { program, args, env, cwd } = command(port);
     // Its lines are read by nobody, but written: a log costs what it costs.
-    const child = spawn(program, args, { env: { ...process.env, ...env }, stdio: ['ignore', 'ignore', 'inherit'] });
+    const child = spawn(program, args, {
+      cwd,
+      env: { ...process.env, ...env },
+      stdio: ['ignore', 'ignore', 'inherit'],
+    });
     const subject = new Subject(port, child);
     const late = performance.now() + READY_MS;
     while (!(await accepts(port))) {
