@@ -19,7 +19,8 @@ export const EMULATOR_VARIABLE: Readonly<Record<EmulatorName, string>> = {
   Firestore: 'FIRESTORE_EMULATOR_HOST',
 };
 
-const READY_MS = 30_000;
+/** Seconds, alone; a minute on a busy machine. What ends is told at once. */
+const READY_MS = 120_000;
 
 /** Looks for an emulator: named by its variable, else inside a Google Cloud SDK. */
 export function findEmulator(name: EmulatorName, env: Env): Emulator {
