@@ -226,7 +226,7 @@ describe.skipIf(chromiumPath === null).concurrent('the page', { timeout: PATIENC
     await held[0]?.();
     await stands(page, 'Other Company', 'failed');
     await stands(page, 'Overtaking Company', 'processed');
-    expect(await rows(page).first().textContent()).toContain('Overtaking Company');
+    await expect.poll(() => rows(page).first().textContent(), { timeout: 20_000 }).toContain('Overtaking Company');
   });
 
   it('shows more of a list for good: also after it was cut off, and as others come', async ({ open }) => {

@@ -360,7 +360,7 @@ describe('a line of the log', () => {
   const traceOf = async (extensions: Readonly<Record<string, string>>) => {
     const { lines, respond } = serving(() => {});
     await respond(requestOf(pushed('a.b', {}, extensions)));
-    return lines[0]?.trace;
+    return lines[0]?.trace?.['logging.googleapis.com/trace'];
   };
 
   it('names the trace of its event, else that of the request', async () => {
