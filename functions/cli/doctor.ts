@@ -13,7 +13,6 @@ import {
 import { Forbidden, googleOverHttp, NotAskable, probeOf } from './doctor-probe.ts';
 import { CommandFailed, failureOf, isOutage, reasonOf } from './failure.ts';
 import { counted, inLine, isQuiet, print, printJson, sayWaiting, styled } from './output.ts';
-import { envOf } from './project.ts';
 import { isLoopback, type QueryOptions } from './query-api.ts';
 
 export type DoctorOptions = QueryOptions & {
@@ -118,8 +117,9 @@ function patientOf({ url, ingestUrl, project }: DoctorOptions, environment: Env)
   const isHere = isLoopback(new URL(url).hostname);
   const isLocal =
     Boolean(environment.PUBSUB_EMULATOR_HOST) || (isHere && !(project ?? environment.GOOGLE_CLOUD_PROJECT));
-  const given = envOf(environment, project);
-  const env = isLocal ? { ...given, GOOGLE_CLOUD_PROJECT: given.GOOGLE_CLOUD_PROJECT || LOCAL_PROJECT } : given;
+  // That no project is named is a finding.
+  const named = project ?? (environment.GOOGLE_CLOUD_PROJECT || (isLocal ? LOCAL_PROJECT : undefined));
+  const env = named === undefined ? environment : { ...environment, GOOGLE_CLOUD_PROJECT: named };
   const patient: Patient = {
     url,
     ingestUrl: ingestUrl ?? portBefore(url),
@@ -127,7 +127,7 @@ function patientOf({ url, ingestUrl, project }: DoctorOptions, environment: Env)
     prefix: env.TOPIC_PREFIX ?? '',
     database: env.FIRESTORE_DATABASE || '(default)',
     isLocal,
-    options: project === undefined && environment.GOOGLE_CLOUD_PROJECT ? '' : ` --project ${env.GOOGLE_CLOUD_PROJECT}`,
+    options: named === undefined || named === environment.GOOGLE_CLOUD_PROJECT ? '' : ` --project ${named}`,
   };
   return { env, patient };
 }
