@@ -78,6 +78,7 @@ run "on" {
       FIRESTORE_DATABASE   = "(default)"
       GOOGLE_CLOUD_PROJECT = "my-project"
       HERON_API_KEY_FILE   = "/secrets/heron-api-key"
+      NODE_COMPILE_CACHE   = "functions/built/compile-cache"
       NODE_ENV             = "production"
       TOPIC_PREFIX         = ""
     })

@@ -17,7 +17,11 @@ import { heron, type Local, startLocal } from '../end-to-end/local.ts';
 import { type Death, MOMENTS } from './example/death.ts';
 import { installExample, patternsOf, removeExample, ServedExample } from './served-example.ts';
 
-/** `EXAMPLE_EVENTS=1000 EXAMPLE_DEATHS=30` runs the whole, which takes some minutes. */
+/**
+ * Runs where it is asked for: `EXAMPLE_EVENTS=60`, a few minutes; `EXAMPLE_EVENTS=1000 EXAMPLE_DEATHS=30`, the whole. Not
+ * with all others, as the Pub/Sub emulator (0.8.20) may push a message no more that was refused some times.
+ */
+const isAsked = process.env.EXAMPLE_EVENTS !== undefined;
 const EVENTS = Number(process.env.EXAMPLE_EVENTS ?? 60);
 const DEATHS = Number(process.env.EXAMPLE_DEATHS ?? 6);
 const SEED = Number(process.env.EXAMPLE_SEED ?? 1);
@@ -39,7 +43,7 @@ async function until(holds: () => boolean | Promise<boolean>, moved: () => numbe
 
 type Sent = { readonly id: string; readonly topic: string; readonly heronId: string; readonly body: Buffer };
 
-describe.skipIf(!hasFirestore || !hasPubSub)('a service with the package and one entry of subscribers', () => {
+describe.runIf(isAsked && hasFirestore && hasPubSub)('a service with the package and one entry of subscribers', () => {
   const random = new Random(SEED);
   const project = newProject();
   const env = { ...process.env, GOOGLE_CLOUD_PROJECT: project, METADATA_SERVER_DETECTION: 'none' };
