@@ -3,8 +3,6 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
-    // Most tests wait, for emulators and processes: a worker a core, where vitest leaves one free.
-    maxWorkers: '100%',
     globalSetup: ['test/global-setup.ts'],
     // Tests wait for facts, however busy the machine is: these end only what hangs.
     testTimeout: 180_000,

@@ -4,7 +4,7 @@
  *
  *   npm run bench [-- NAME…] [--json] [--write] [--quick]
  */
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { clock } from '../../functions/clock.ts';
@@ -112,6 +112,7 @@ try {
 process.exit(0);
 
 function write(): void {
+  mkdirSync(join(import.meta.dirname, 'plots'), { recursive: true });
   const parts = results.map(({ name, figures }) => {
     const title = SUITES[name]?.title ?? name;
     const isCompared = figures.some(({ floor }) => floor.length > 0);

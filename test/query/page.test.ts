@@ -343,8 +343,8 @@ describe.skipIf(chromiumPath === null).concurrent('the page', { timeout: PATIENC
     });
     await shown(broken, 'Offline: trying again');
     await shown(broken, 'The server cannot be reached.');
-    down = false;
     await broken.getByRole('button', { name: 'Try again' }).first().click();
+    down = false;
     await shown(broken, /webhooks in 24 hours/);
     await shown(broken, 'Live');
   });
