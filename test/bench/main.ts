@@ -119,7 +119,7 @@ function write(): void {
     if (isCompared)
       writeFileSync(
         join(import.meta.dirname, 'plots', `${name}.svg`),
-        plot(`${title}: × the floor, less is less`, figures),
+        plot(`${title}: × the floor; red where a goal is not reached`, figures),
       );
     const picture = isCompared ? `![${title}, as multiples of the floor](plots/${name}.svg)\n\n` : '';
     return `## ${title}\n\n${picture}${table(figures)}\n`;
