@@ -65,8 +65,8 @@ export class FirestoreUpkeep implements Upkeep {
     return survey((read) => this.#patiently(read), everything(after));
   }
 
-  surveyOne(heronId: string): AsyncIterable<Stretch> {
-    return survey((read) => this.#patiently(read), allOf(heronId));
+  async *surveyOne(heronId: string): AsyncGenerator<Stretch> {
+    if (isHeronId(heronId)) yield* survey((read) => this.#patiently(read), allOf(heronId));
   }
 
   async eventsBehind(place: LogPlace | null): Promise<number> {
@@ -79,8 +79,8 @@ export class FirestoreUpkeep implements Upkeep {
     for (let from = 0; from < misread.length; from += MENDED_AT_ONCE) {
       const some = misread.slice(from, from + MENDED_AT_ONCE);
       const { mended, moved, erased } = await (heronId === null
-        ? this.#connection.write((db, transaction) => mend(db, transaction, some))
-        : insist({ connection: this.#connection, heronId }, (db, transaction) => mend(db, transaction, some)));
+        ? this.#connection.write((db, transaction) => mend(db, transaction, null, some))
+        : insist({ connection: this.#connection, heronId }, (db, transaction) => mend(db, transaction, heronId, some)));
       all = { mended: all.mended + mended, moved: all.moved + moved, erased: all.erased + erased };
     }
     // What names only an id that a forgotten end user is known by now.

@@ -4,7 +4,7 @@ import { chunksOf, ownerOf } from './bodies.ts';
 import { endUserDocuments, eventDocuments, readingFields, type Stored } from './documents.ts';
 import { isErased } from './erasure.ts';
 import { counts } from './retention.ts';
-import { endUserOf, MAX_INLINE_BYTES } from './store.ts';
+import { MAX_INLINE_BYTES } from './store.ts';
 import { hashOf } from './tombstone.ts';
 import { type Mended, type Misread, readingsOf } from './upkeep.ts';
 
@@ -15,8 +15,12 @@ export const MENDED_AT_ONCE = 20;
  * Sets right what the log says of a few events of one end user, or of none, and folds those that it had for another into
  * the state. What names somebody who is forgotten is erased: today it would be refused.
  */
-export async function mend(db: Firestore, transaction: Transaction, misread: readonly Misread[]): Promise<Mended> {
-  const heronId = endUserOf(misread.map(({ event }) => event));
+export async function mend(
+  db: Firestore,
+  transaction: Transaction,
+  heronId: string | null,
+  misread: readonly Misread[],
+): Promise<Mended> {
   const found = heronId === null ? undefined : await transaction.get(endUserDocuments(db).doc(heronId));
   const stored = found?.data();
   const documents = misread.map(({ event }) => raw(db, event.event_id));

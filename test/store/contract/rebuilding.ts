@@ -49,7 +49,7 @@ export function rebuildingContract(sides: () => Side): void {
         return met;
       };
       expect(await one('eus_b')).toEqual([{ heron_id: 'eus_b', outcome: 'right' }]);
-      expect(await one('eus_unknown')).toEqual([]);
+      for (const nobody of ['eus_unknown', 'customer/7', '']) expect(await one(nobody)).toEqual([]);
     });
 
     it('finds right what is right', async () => {
@@ -169,6 +169,14 @@ export function rebuildingContract(sides: () => Side): void {
         expect(await store.endUser('eus_gone')).toBeNull();
         expect(await upkeep.tombstone('eus_gone')).toMatchObject({ events: 3 });
         expect((await upkeep.erase('eus_gone')).isOver).toBe(true);
+      });
+
+      it('is set right where several name no end user', async () => {
+        const given = [1, 2].map((n) => event({ topic: 'pdf.processed', end_user_id: 'x', n }));
+        for (const each of given) await store.append([misread(each, { end_user_id: null })]);
+        const counts = { events_misread: 2, events_moved: 0, failed: 0 };
+        expect((await rebuilt(upkeep)).tally).toMatchObject(counts);
+        for (const { event_id } of given) expect(await store.event(event_id)).toMatchObject({ end_user_id: 'x' });
       });
 
       it('is left where it has gone meanwhile, and counts once, whoever sets it right', async () => {
