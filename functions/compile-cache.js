@@ -38,7 +38,7 @@ async function run(target, runtime) {
   const exited = once(child, 'exit');
   const late = setTimeout(() => child.kill('SIGKILL'), PATIENCE_MS);
   try {
-    while (child.exitCode === null && !(await answers(port))) await sleep(50);
+    while (child.exitCode === null && child.signalCode === null && !(await answers(port))) await sleep(50);
     child.kill('SIGTERM');
     const [code] = await exited;
     if (code !== 0) throw new Error(`it ended with ${code ?? 'a signal'}`);
