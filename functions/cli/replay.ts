@@ -193,6 +193,7 @@ class Keeper {
   /** One after another, so that none undoes a later one. */
   keep(state: ReplayState, isFinished = false): Promise<void> {
     this.#state = state;
+    if (isFinished) this.stop(); // a beat saved after it would say that it goes on
     this.#saving = this.#saving
       .catch(() => {}) // it was told to who kept it
       .then(() => this.#save(state, isFinished))
