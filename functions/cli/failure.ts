@@ -1,4 +1,4 @@
-import { ConfigError } from '../config.ts';
+import { ConfigError, type StoreConfig } from '../config.ts';
 import { CODE, codeOf } from '../grpc.ts';
 import type { ProblemType } from '../query/problem.ts';
 
@@ -87,6 +87,17 @@ export function googleFailure(error: unknown, { service, projectId, what, check,
     default:
       return failed('failed', `${service} of ${projectId}: ${reason}.`);
   }
+}
+
+/** The same of the database that a command works on. */
+export function firestoreFailure(
+  error: unknown,
+  { projectId, databaseId }: StoreConfig,
+  { role, again }: Pick<Place, 'role' | 'again'>,
+): CommandFailed {
+  const what = `database ${databaseId}`;
+  const check = '--project and FIRESTORE_DATABASE';
+  return googleFailure(error, { service: 'Firestore', projectId, what, check, role, again });
 }
 
 /** Google's libraries tell of credentials in words only, or with a code of any kind. */

@@ -9,7 +9,7 @@ import { isHeronTopic } from '../heron/topics.ts';
 import { pool } from '../pool.ts';
 import { FirestoreStore } from '../store/firestore.ts';
 import type { LogCursor, Store } from '../store/store.ts';
-import { CommandFailed, googleFailure, isOutage, reasonOf } from './failure.ts';
+import { CommandFailed, firestoreFailure, isOutage, reasonOf } from './failure.ts';
 import { isName, Learned } from './learn.ts';
 import { counted, inLine, note, print, printJson, progress, sayWaiting } from './output.ts';
 import { announce, envOf } from './project.ts';
@@ -44,22 +44,15 @@ export async function schema(topic: string, options: SchemaOptions, environment:
     );
   const validate = options.check === undefined ? null : await validator(options.check);
   const env = envOf(environment, options.project);
-  const { projectId, databaseId } = storeConfig(env);
+  const config = storeConfig(env);
   await announce(env, ['Firestore']);
-  const store = new FirestoreStore({ projectId, databaseId }, clock);
-  const hush = sayWaiting(`Firestore of ${projectId}`);
+  const store = new FirestoreStore(config, clock);
+  const hush = sayWaiting(`Firestore of ${config.projectId}`);
   try {
     return await (validate === null ? learn(topic, options, store) : check(topic, options, store, validate));
   } catch (error) {
     if (!isOutage(error)) throw error;
-    throw googleFailure(error, {
-      service: 'Firestore',
-      projectId,
-      what: `database ${databaseId}`,
-      check: '--project and FIRESTORE_DATABASE',
-      role: 'roles/datastore.viewer',
-      again: 'Run it again.',
-    });
+    throw firestoreFailure(error, config, { role: 'roles/datastore.viewer', again: 'Run it again.' });
   } finally {
     hush();
     progress('');

@@ -3,7 +3,7 @@ import { type Env, storeConfig } from '../config.ts';
 import { within } from '../deadline.ts';
 import { FirestoreUpkeep } from '../store/firestore-upkeep.ts';
 import type { Upkeep } from '../store/upkeep.ts';
-import { CommandFailed, googleFailure, isOutage } from './failure.ts';
+import { CommandFailed, firestoreFailure, isOutage } from './failure.ts';
 import { sayWaiting } from './output.ts';
 
 /** A Firestore that has said nothing after this is told of, before anything is begun. */
@@ -12,7 +12,7 @@ const FIRST_ANSWER_MS = 20_000;
 /** Goes to Firestore itself: what operators do to the store is no function's business. */
 export async function withUpkeep<T>(env: Env, work: (upkeep: Upkeep) => Promise<T>): Promise<T> {
   const config = storeConfig(env);
-  const { projectId, databaseId } = config;
+  const { projectId } = config;
   const upkeep = new FirestoreUpkeep(config, clock);
   const hush = sayWaiting(`Firestore of ${projectId}`);
   try {
@@ -25,14 +25,8 @@ export async function withUpkeep<T>(env: Env, work: (upkeep: Upkeep) => Promise<
     return await work(upkeep);
   } catch (error) {
     if (!isOutage(error)) throw error;
-    throw googleFailure(error, {
-      service: 'Firestore',
-      projectId,
-      what: `database ${databaseId}`,
-      check: '--project and FIRESTORE_DATABASE',
-      role: 'roles/datastore.user',
-      again: 'Run it again: it goes on from there.',
-    });
+    const again = 'Run it again: it goes on from there.';
+    throw firestoreFailure(error, config, { role: 'roles/datastore.user', again });
   } finally {
     hush();
     await upkeep.close();

@@ -1,7 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { connect } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -14,7 +13,15 @@ import { eventOf } from '../events/event.ts';
 import { sampleWebhook } from '../heron/sample.ts';
 import { PROJECTOR } from '../projector/projector.ts';
 import { FirestoreStore } from '../store/firestore.ts';
-import { answers, EMULATOR_VARIABLE, type Emulator, type EmulatorName, freePort, startEmulator } from './emulators.ts';
+import {
+  accepts,
+  answers,
+  EMULATOR_VARIABLE,
+  type Emulator,
+  type EmulatorName,
+  freePort,
+  startEmulator,
+} from './emulators.ts';
 import { appliesFilters, FILTER_PROBE, filterNotes } from './filters.ts';
 import { type LocalSubscriber, NotStarted, type Running, type RunOptions, topologies } from './running.ts';
 import { bytesNote, keepsBytes } from './unwrapped.ts';
@@ -195,18 +202,6 @@ async function tellOfFilters(
   } finally {
     await Promise.all([publisher.close(), subscriber.close()]);
   }
-}
-
-/** Whether something listens there: asking over HTTP would show in the function's log. */
-function accepts(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1');
-    const settle = (accepted: boolean) => {
-      socket.destroy();
-      resolve(accepted);
-    };
-    socket.once('connect', () => settle(true)).once('error', () => settle(false));
-  });
 }
 
 /** Asks processes to end, and makes them after a while. */

@@ -2,10 +2,9 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { connect } from 'node:net';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { freePort } from '../../functions/local/emulators.ts';
+import { accepts, freePort } from '../../functions/local/emulators.ts';
 
 const FRAMEWORK = join(dirname(createRequire(import.meta.url).resolve('@google-cloud/functions-framework')), 'main.js');
 const READY_MS = 30_000;
@@ -96,15 +95,4 @@ function cpuOf(pid: number): number {
   const own = Number(fields[11]) + Number(fields[12]);
   const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').trim().split(' ').filter(Boolean);
   return own / TICKS_A_SECOND + children.reduce((sum, child) => sum + cpuOf(Number(child)), 0);
-}
-
-function accepts(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1');
-    const settle = (accepted: boolean) => {
-      socket.destroy();
-      resolve(accepted);
-    };
-    socket.once('connect', () => settle(true)).once('error', () => settle(false));
-  });
 }
