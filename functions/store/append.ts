@@ -5,7 +5,7 @@ import { concernsEndUser, type HeronEvent, type ReadEvent } from '../events/even
 import { CODE, codeOf } from '../grpc.ts';
 import type { Instant } from '../heron/instant.ts';
 import { whyUnrouted } from '../heron/unrouted.ts';
-import { haveBodies } from './bodies.ts';
+import { haveBodies, inLog } from './bodies.ts';
 import type { Connection } from './connection.ts';
 import { endUserDocuments, eventDocuments, type Rebuilding, type Stored, type StoredEvent } from './documents.ts';
 import { isErased } from './erasure.ts';
@@ -54,7 +54,13 @@ async function append(
   const [found, refused, known, complete] = await allEnded([
     heronId === null ? undefined : transaction.get(endUserDocuments(db).doc(heronId)),
     idOnly === null ? false : isErased(db, transaction, idOnly),
-    lookUp ? recorded(db, transaction, arrived) : new Set<string>(),
+    lookUp
+      ? inLog(
+          db,
+          transaction,
+          arrived.map(({ event_id }) => event_id),
+        )
+      : new Set<string>(),
     haveBodies(db, transaction, arrived),
   ]);
   const stored = found?.data();
@@ -136,17 +142,6 @@ async function currentState(
 async function allEnded<const T extends readonly unknown[]>(work: T) {
   await Promise.allSettled(work);
   return Promise.all(work);
-}
-
-/** The ids of those events that the log has. */
-async function recorded(
-  db: Firestore,
-  transaction: Transaction,
-  arrived: readonly HeronEvent[],
-): Promise<ReadonlySet<string>> {
-  const documents = arrived.map(({ event_id }) => eventDocuments(db).doc(event_id));
-  const found = await transaction.getAll(...documents, { fieldMask: ['bytes'] });
-  return new Set(found.filter(({ exists }) => exists).map(({ id }) => id));
 }
 
 function storedEvent(event: HeronEvent, { recorded_at, expiresAt }: Times): StoredEvent {

@@ -32,6 +32,14 @@ export type Reader = {
   getAll(...referencesOrOptions: (DocumentReference | ReadOptions)[]): Promise<DocumentSnapshot[]>;
 };
 
+/** Those of the events that the log has. */
+export async function inLog(db: Firestore, reader: Reader, ids: Iterable<string>): Promise<ReadonlySet<string>> {
+  const documents = [...ids].map((id) => eventDocuments(db).doc(id).withConverter(null) as DocumentReference);
+  if (documents.length === 0) return new Set();
+  const found = await reader.getAll(...documents, { fieldMask: ['bytes'] });
+  return new Set(found.filter(({ exists }) => exists).map(({ id }) => id));
+}
+
 /**
  * Writes the body of an event that is too large for it, before the event: without it nobody reads them, and writing
  * them again changes nothing. Each transaction has seen no tombstone: once there is one, what erasure deletes does not

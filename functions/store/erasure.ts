@@ -4,7 +4,7 @@ import type { Connection } from './connection.ts';
 import { endUserDocuments } from './documents.ts';
 import { QUERIES } from './queries.ts';
 import { MAX_SAME_ID } from './store.ts';
-import { hashOf, type StoredTombstone, toTombstone } from './tombstone.ts';
+import { hashOf, type StoredTombstone, toTombstone, withErased } from './tombstone.ts';
 import type { Erased, Shared, Tombstone } from './upkeep.ts';
 
 /** A commit takes 10 MiB: so many events of 32 KiB at most, and so many chunks of 900 kB. */
@@ -45,14 +45,9 @@ export async function erase(connection: Connection, heronId: string): Promise<Er
 
     const own = await transaction.get(raw(QUERIES.history(db, heronId, EVENTS_A_COMMIT, null)).select('end_user_id'));
     if (!own.empty) {
-      const named = own.docs.map((event) => event.get('end_user_id') as string | null).filter((id) => id !== null);
-      const fresh = [...new Set(named)].filter((id) => !tombstone.end_user_ids.includes(hashOf(id)));
+      const named = own.docs.map((event) => event.get('end_user_id') as string | null);
       for (const { ref } of own.docs) transaction.delete(ref);
-      change({
-        events: tombstone.events + own.size,
-        end_user_ids: [...tombstone.end_user_ids, ...fresh.map(hashOf)],
-        unfinished: [...tombstone.unfinished, ...fresh],
-      });
+      change(withErased(tombstone, named));
       return some({ events: own.size });
     }
 

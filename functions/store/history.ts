@@ -4,8 +4,8 @@ import { type EndUser, FOLD_VERSION, SLOTS } from '../events/end-user.ts';
 import { concernsEndUser, isEventId, type ReadEvent } from '../events/event.ts';
 import { parseWebhook } from '../heron/webhook.ts';
 import { pool } from '../pool.ts';
-import { IncompleteBody, type Reader, readBody } from './bodies.ts';
-import { eventDocuments, type StoredEvent } from './documents.ts';
+import { IncompleteBody, inLog, type Reader, readBody } from './bodies.ts';
+import type { StoredEvent } from './documents.ts';
 import { QUERIES } from './queries.ts';
 import { counts } from './retention.ts';
 import { fold } from './store.ts';
@@ -122,11 +122,7 @@ async function lost(
   sought: ReadonlySet<string>,
   damaged: ReadonlySet<string>,
 ): Promise<ReadonlySet<string>> {
-  const elsewhere = [...sought.difference(damaged)].map((id) => eventDocuments(db).doc(id));
-  if (elsewhere.length === 0) return sought;
-  const found = await transaction.getAll(...elsewhere, { fieldMask: ['bytes'] });
-  const there = new Set(found.filter(({ exists }) => exists).map(({ id }) => id));
-  return sought.difference(there);
+  return sought.difference(await inLog(db, transaction, sought.difference(damaged)));
 }
 
 /** Reads the bodies of events again. Only a few of those that are kept apart are in memory at a time. */

@@ -39,7 +39,7 @@ import {
   type LogPlace,
   type Mended,
   type Misread,
-  type Readings,
+  misreadIn,
   type Recomputed,
   readingsOf,
   type Stretch,
@@ -214,12 +214,7 @@ export class MemoryStore implements Store, Upkeep {
 
   #stretch(events: readonly Logged[], ids: readonly string[]): Stretch {
     const read = events.map((stored) => ({ stored, event: eventOf(stored.body, stored.received_at) }));
-    const misread = read.flatMap(({ stored, event }): Misread[] => {
-      const { topic, created, heron_id, end_user_id, status, reason, bytes, recorded_at } = stored;
-      const said: Readings = { topic, created, heron_id, end_user_id, status, reason };
-      if (differencesOf(said, readingsOf(event)).length === 0) return [];
-      return [{ event, stored: said, bytes, recorded_at, expires_at: null }];
-    });
+    const misread = read.flatMap(({ stored, event }) => misreadIn(event, { ...stored, expires_at: null }) ?? []);
     const endUsers = ids.map((heron_id): Surveyed => {
       if (misread.some(({ stored }) => stored.heron_id === heron_id)) return { heron_id, outcome: 'suspect' };
       const { outcome } = this.#compared(heron_id);

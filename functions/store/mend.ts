@@ -1,11 +1,11 @@
 import { FieldValue, type Firestore, type Transaction } from '@google-cloud/firestore';
 import { foldInto } from './append.ts';
 import { chunksOf, ownerOf } from './bodies.ts';
-import { endUserDocuments, eventDocuments, readingFields, type Stored } from './documents.ts';
+import { endUserDocuments, eventDocuments, readingFields } from './documents.ts';
 import { isErased } from './erasure.ts';
 import { counts } from './retention.ts';
 import { MAX_INLINE_BYTES } from './store.ts';
-import { hashOf } from './tombstone.ts';
+import { withErased } from './tombstone.ts';
 import { type Mended, type Misread, readingsOf } from './upkeep.ts';
 
 /** In one transaction; each may have a dozen parts of its body that are named anew. */
@@ -32,7 +32,10 @@ export async function mend(
 
   for (const { event, bytes } of refused)
     for (const each of [raw(db, event.event_id), ...partsOf(db, event.event_id, bytes)]) transaction.delete(each);
-  if (stored?.kind === 'forgotten') transaction.set(endUserDocuments(db).doc(heronId ?? ''), withErased(stored, there));
+  if (found !== undefined && stored?.kind === 'forgotten') {
+    const named = there.map(({ event }) => event.end_user_id);
+    transaction.set(found.ref, { ...stored, tombstone: withErased(stored.tombstone, named) });
+  }
 
   const kept = there.filter((each) => !refused.includes(each));
   const counted = new Map(kept.map(({ event, ...times }) => [event, counts(event, times)]));
@@ -65,21 +68,6 @@ async function erasedIn(
   for (const id of new Set(misread.flatMap(({ event }) => event.end_user_id ?? [])))
     if (await isErased(db, transaction, id)) erased.add(id);
   return misread.filter(({ event }) => event.end_user_id !== null && erased.has(event.end_user_id));
-}
-
-/** The ids that they named are refused from now on, and what names only them is still to be erased. */
-function withErased({ tombstone, ...stored }: Stored & { kind: 'forgotten' }, erased: readonly Misread[]): Stored {
-  const ids = [...new Set(erased.flatMap(({ event }) => event.end_user_id ?? []))];
-  const fresh = ids.filter((id) => !tombstone.end_user_ids.includes(hashOf(id)));
-  return {
-    ...stored,
-    tombstone: {
-      ...tombstone,
-      events: tombstone.events + erased.length,
-      end_user_ids: [...tombstone.end_user_ids, ...fresh.map(hashOf)],
-      unfinished: [...tombstone.unfinished, ...fresh],
-    },
-  };
 }
 
 function raw(db: Firestore, eventId: string) {

@@ -2,19 +2,12 @@ import type { DocumentData, DocumentSnapshot, Firestore, Query, Timestamp } from
 import { carryOver } from '../events/carry-over.ts';
 import { FOLD_VERSION } from '../events/end-user.ts';
 import { isEventId } from '../events/event.ts';
+import { inLog } from './bodies.ts';
 import { differencesFrom } from './differences.ts';
-import { endUserOf, eventDocuments, rawEndUser, type StateDocument, type StoredEvent } from './documents.ts';
+import { endUserOf, rawEndUser, type StateDocument, type StoredEvent } from './documents.ts';
 import { isWhole, NOTHING_TOLD, type Reread, rereadAll, type Told, tell } from './history.ts';
 import { QUERIES } from './queries.ts';
-import {
-  type EventCounts,
-  type LogPlace,
-  type Misread,
-  type Readings,
-  readingsOf,
-  type Stretch,
-  type Surveyed,
-} from './upkeep.ts';
+import { type EventCounts, type LogPlace, misreadIn, type Stretch, type Surveyed } from './upkeep.ts';
 
 /** Events, and end users, that are read at a time. */
 const PAGE = 500;
@@ -81,7 +74,8 @@ export async function* survey(read: ReadAgain, { after, log, states }: Range): A
     if (last !== undefined && !isLast) page = fetch(placeOf(last));
 
     const reread = await rereadAll(events, (once) => read((db) => once(db, db)));
-    const misread = reread.flatMap((each) => misreadIn(each) ?? []);
+    const misread = reread.flatMap(({ event, stored, isWhole }) => (isWhole && misreadIn(event, stored)) || []);
+    const wrong = new Set(misread.map(({ event }) => event));
     const complete: Group[] = [];
     let ofNobody = NO_EVENTS;
     for (const each of reread) {
@@ -97,7 +91,7 @@ export async function* survey(read: ReadAgain, { after, log, states }: Range): A
       group = {
         ...group,
         told: tell(group.told, heron_id, each),
-        isMisread: group.isMisread || misread.some(({ event }) => event === each.event),
+        isMisread: group.isMisread || wrong.has(each.event),
         counts: sum(group.counts, countsOf(each)),
       };
     }
@@ -177,22 +171,11 @@ async function withEventsElsewhere(read: ReadAgain, states: readonly DocumentSna
     return isEventId(event) ? [[state.id, event] as const] : [];
   });
   if (last.length === 0) return new Set();
-  const found = await read((db) =>
-    db.getAll(...last.map(([, event]) => eventDocuments(db).doc(event)), { fieldMask: ['bytes'] }),
-  );
-  const there = new Set(found.filter(({ exists }) => exists).map(({ id }) => id));
+  const events = last.map(([, event]) => event);
+  const there = await read((db) => inLog(db, db, events));
   return new Set(last.filter(([, event]) => there.has(event)).map(([id]) => id));
 }
 
 function placeOf({ heron_id, created, event_id }: StoredEvent): LogPlace {
   return { heron_id, event: { created, event_id } };
-}
-
-function misreadIn({ event, stored, isWhole }: Reread): Misread | null {
-  if (!isWhole) return null;
-  const { topic, created, heron_id, end_user_id, status, reason, bytes, recorded_at, expires_at } = stored;
-  const said: Readings = { topic, created, heron_id, end_user_id, status, reason };
-  const read = readingsOf(event);
-  const isRight = (Object.keys(said) as (keyof Readings)[]).every((field) => said[field] === read[field]);
-  return isRight ? null : { event, stored: said, bytes, recorded_at, expires_at };
 }

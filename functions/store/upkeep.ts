@@ -168,6 +168,14 @@ export function readingsOf(event: ReadEvent): Readings {
   return { topic, created, heron_id, end_user_id, status, reason: whyUnrouted(event) };
 }
 
+/** Null where the log says of an event what its body does. */
+export function misreadIn(event: ReadEvent, logged: Readings & Omit<Misread, 'event' | 'stored'>): Misread | null {
+  const { topic, created, heron_id, end_user_id, status, reason, bytes, recorded_at, expires_at } = logged;
+  const stored: Readings = { topic, created, heron_id, end_user_id, status, reason };
+  if (differencesOf(stored, readingsOf(event)).length === 0) return null;
+  return { event, stored, bytes, recorded_at, expires_at };
+}
+
 type Fields = Readonly<Record<string, unknown>>;
 
 /** @param stored null where there is none. */
