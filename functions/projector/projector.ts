@@ -11,7 +11,7 @@ import {
 import { fromMessage } from '../events/message.ts';
 import { parseInstant } from '../heron/instant.ts';
 import type { Handler } from '../http/server.ts';
-import { describe, type Log } from '../log.ts';
+import { describe, type Log, type LogFields } from '../log.ts';
 import type { Appended, Store } from '../store/store.ts';
 import { nodeHandler } from '../subscriber/node.ts';
 import { type Context, Discard, RetryAfter, subscriber } from '../subscriber/subscriber.ts';
@@ -54,9 +54,10 @@ export function projector({ publisher, store, log, tracer = NO_TRACER }: Project
   const record = async (data: Uint8Array, { message, note, signal }: Context, id?: string): Promise<void> => {
     const from = { traceparent: message.attributes['ce-traceparent'] }; // the webhook's trace, not the push's own
     const span = tracer.begin('projector', { kind: 'consumer', from });
+    let ids: Pick<LogFields, 'topic' | 'event_id' | 'heron_id'> = {};
     try {
       const event = fromMessage({ data, attributes: message.attributes }, parseInstant(message.publishTime), id);
-      const ids = { topic: event.topic, event_id: event.event_id, heron_id: event.heron_id };
+      ids = { topic: event.topic, event_id: event.event_id, heron_id: event.heron_id };
       note(ids);
       const appended = await spanning(span.child('append', 'client'), () => append(event, signal));
       const outcome = appended === 'appended' ? 'recorded' : appended;
@@ -65,7 +66,7 @@ export function projector({ publisher, store, log, tracer = NO_TRACER }: Project
       if (doubt !== null) note({ severity: 'WARNING', message: `${TOLD[appended]}: ${doubt}`, reason: doubt });
       span.end({ ...ids, outcome });
     } catch (error) {
-      span.end({ error: describe(error) });
+      span.end({ ...ids, error: describe(error) });
       if (error instanceof Unprocessable) throw new Discard(error.message, { cause: error.cause });
       // A newer version is being rolled out, or this one was rolled back.
       const reason = error instanceof NewerFold ? error.message : 'it could not be recorded now';
