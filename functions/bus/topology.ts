@@ -11,6 +11,9 @@ export const UNROUTED = 'unrouted';
 /** All that ingest publishes to: the last is for what `heron doctor` sends, and the projector's alone. */
 const INGESTED: readonly string[] = [...HERON_TOPICS, UNROUTED, CANARY_TOPIC];
 
+/** What Pub/Sub calls the topic of a subscription whose topic is gone: it gets nothing any more. */
+export const DELETED_TOPIC = '_deleted-topic_';
+
 /** Where a subscriber's messages end that it could never process. */
 export function deadLetterTopic(subscriber: string): string {
   return `dead-letter.${subscriber}`;

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { PubSub, type protos } from '@google-cloud/pubsub';
 import { deadLetterOf } from '../bus/dead-letter.ts';
 import { GoogleSubscriber } from '../bus/google-subscriber.ts';
-import { deadLetterTopic } from '../bus/topology.ts';
+import { DELETED_TOPIC, deadLetterTopic } from '../bus/topology.ts';
 import { type BusConfig, busConfig, type Env, storeConfig } from '../config.ts';
 import { within } from '../deadline.ts';
 import { eventId } from '../events/event.ts';
@@ -151,7 +151,6 @@ export function probeOf(reached: Reach): Probe {
     },
 
     async waiting(): Promise<readonly Waiting[]> {
-      await pubsubOf(reached);
       const subscribers = subscribersIn(await bus());
       const subscriber = new GoogleSubscriber(busConfig(env));
       try {
@@ -165,7 +164,7 @@ export function probeOf(reached: Reach): Probe {
       if (!env.HERON_API_KEY && !env.HERON_API_KEY_FILE)
         throw new NotAskable("no key of Heron's API: set HERON_API_KEY, or HERON_API_KEY_FILE");
       if (!/^https:/.test(ingestUrl)) throw new NotAskable(`Heron sends to https addresses only, not to ${ingestUrl}`);
-      const api = heronApi(env, new AbortController().signal);
+      const api = heronApi(env);
       try {
         const [registrations, known] = await Promise.all([api.registrations(), api.topics()]);
         return { registrations, known };
@@ -269,7 +268,7 @@ function subscriptionFacts(
   const target = deadLetterPolicy?.deadLetterTopic;
   return {
     name,
-    topic: source === '_deleted-topic_' || source === '' ? null : (nameIn(prefix, source) ?? source),
+    topic: source === DELETED_TOPIC || source === '' ? null : (nameIn(prefix, source) ?? source),
     isDetached: detached ?? false,
     expires: expirationPolicy?.ttl != null,
     filter: filter ?? '',

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Duration, type Message, PubSub, type Subscription, SubscriptionCloseBehaviors } from '@google-cloud/pubsub';
-import { UNROUTED } from '../bus/topology.ts';
+import { DELETED_TOPIC, UNROUTED } from '../bus/topology.ts';
 import { type BusConfig, busConfig, type Env } from '../config.ts';
 import { within } from '../deadline.ts';
 import { CODE, codeOf } from '../grpc.ts';
@@ -62,11 +62,15 @@ export async function follow(
   readerGone.addEventListener('abort', onSignal);
   const stopped = new Promise<void>((resolve) => stop.signal.addEventListener('abort', () => resolve()));
   const listening: Subscription[] = [];
-  let subscribed: readonly Subscribed[] = [];
+  const made: Subscribed[] = []; // also where another could not be
   const hush = sayWaiting(`Pub/Sub of ${config.projectId}`);
   try {
-    const found = await pool(topics, 8, (topic) => subscribe(pubsub, config, topic, plan));
-    subscribed = found.filter((each) => each !== null);
+    const found = await pool(topics, 8, async (topic) => {
+      const each = await subscribe(pubsub, config, topic, plan);
+      if (each !== null) made.push(each);
+      return each;
+    });
+    const subscribed = found.filter((each) => each !== null);
     const [first] = subscribed;
     if (first === undefined)
       throw new CommandFailed(
@@ -116,7 +120,7 @@ export async function follow(
     // In order: a stream that is cut off holds its messages back until their deadline is over.
     await within(CLOSE_S * 1_000 + 500, Promise.allSettled(listening.map((each) => each.close())), () => []);
     if (!plan.isKept)
-      await pool(subscribed, 8, ({ name }) =>
+      await pool(made, 8, ({ name }) =>
         pubsub
           .subscription(name)
           .delete({ timeout: CALL_MS })
@@ -126,9 +130,6 @@ export async function follow(
 }
 
 type Subscribed = { readonly topic: string; readonly name: string; readonly isNew: boolean };
-
-/** What Pub/Sub calls the topic of a subscription whose topic is gone: it gets nothing any more. */
-const DELETED = '_deleted-topic_';
 
 /** Resolves with the subscription, which may have been there, or null where there is no such topic. */
 async function subscribe(
@@ -156,7 +157,7 @@ async function subscribe(
   }
   const subscription = pubsub.subscription(name);
   const [metadata] = await subscription.getMetadata({ timeout: CALL_MS });
-  if (metadata.topic !== DELETED) return { topic, name, isNew: false };
+  if (metadata.topic !== DELETED_TOPIC) return { topic, name, isNew: false };
   await subscription.delete({ timeout: CALL_MS });
   return create();
 }
