@@ -5,7 +5,7 @@ import { run } from '../local/run.ts';
 import { type LocalSubscriber, NotStarted, type RunOptions } from '../local/running.ts';
 import { CommandFailed } from './failure.ts';
 import { harmless, inLine, note, print, printJson, styled, visible } from './output.ts';
-import { LOCAL_SECRET } from './own-secrets.ts';
+import { LOCAL_PROJECT, LOCAL_SECRET } from './own-secrets.ts';
 
 export type DevOptions = {
   readonly port: number;
@@ -27,7 +27,7 @@ export async function dev({ port, subscriber, filter, json }: DevOptions, enviro
   });
   const env: Env = {
     ...environment,
-    GOOGLE_CLOUD_PROJECT: environment.GOOGLE_CLOUD_PROJECT || 'heron-local',
+    GOOGLE_CLOUD_PROJECT: environment.GOOGLE_CLOUD_PROJECT || LOCAL_PROJECT,
     ...(environment.HERON_SHARED_SECRET_FILE
       ? {}
       : { HERON_SHARED_SECRET: environment.HERON_SHARED_SECRET ?? LOCAL_SECRET }),

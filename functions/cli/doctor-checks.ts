@@ -257,14 +257,14 @@ function judgeTopics({ topics }: Bus, patient: Patient): Finding {
 
 function judgeSubscriptions(bus: Bus, patient: Patient): Finding {
   const byName = new Map(bus.subscriptions.map((each) => [each.name, each]));
+  const subscribers = subscribersIn(bus);
   const expected = [
     ...PROJECTOR.subscriptions,
-    ...subscribersIn(bus)
+    ...subscribers
       .filter((name) => name !== PROJECTORS_NAME)
       .flatMap((name) => [replayTopic(name), deadLetterTopic(name)].map((topic) => ({ name: topic, topic }))),
   ];
   const missing = expected.filter(({ name }) => !byName.has(name)).map(({ name }) => name);
-  const subscribers = subscribersIn(bus);
   const ours = bus.subscriptions.filter((each) => subscribers.includes(ownerOf(each.name)));
   const flaws = ours.flatMap((each) => flawOf(each).map((flaw) => `${each.name} ${flaw}`));
   const strangers = bus.subscriptions

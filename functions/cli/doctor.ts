@@ -13,6 +13,7 @@ import {
 import { Forbidden, googleOverHttp, NotAskable, probeOf } from './doctor-probe.ts';
 import { CommandFailed, failureOf, isOutage, reasonOf } from './failure.ts';
 import { counted, inLine, isQuiet, print, printJson, sayWaiting, styled } from './output.ts';
+import { LOCAL_PROJECT } from './own-secrets.ts';
 import { isLoopback, type QueryOptions } from './query-api.ts';
 
 export type DoctorOptions = QueryOptions & {
@@ -25,9 +26,6 @@ export type DoctorOptions = QueryOptions & {
 
 /** A finding, and of which check. */
 export type Found = Finding & { readonly check: string; readonly milliseconds: number };
-
-/** The project that npm start uses. */
-const LOCAL_PROJECT = 'heron-local';
 
 /** Examines a deployment, or what npm start runs. Resolves with the exit code: 1 where something is wrong. */
 export async function doctor(options: DoctorOptions, environment: Env): Promise<number> {

@@ -6,9 +6,9 @@ import { keyOf } from '../recover/key.ts';
 import { CommandFailed, type FailureCode } from './failure.ts';
 
 /** @throws ConfigError */
-export function heronApi(env: Env, signal: AbortSignal): HeronApi {
+export function heronApi(env: Env): HeronApi {
   const { url, ...source } = heronApiConfig(env);
-  return new HeronApi({ url, key: keyOf(source, stopwatch), stopwatch, signal });
+  return new HeronApi({ url, key: keyOf(source, stopwatch), stopwatch, signal: new AbortController().signal });
 }
 
 /** What an error of Heron's API means for who runs a command; any other error is left as it is. */

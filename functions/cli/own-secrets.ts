@@ -2,6 +2,7 @@ import { type Env, secretSource } from '../config.ts';
 import { isLoopback } from './query-api.ts';
 
 /** What npm start takes where none is set. */
+export const LOCAL_PROJECT = 'heron-local';
 export const LOCAL_SECRET = 'sec_local';
 
 /**

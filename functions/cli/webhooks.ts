@@ -37,7 +37,7 @@ export async function register(options: RegisterOptions, env: Env): Promise<numb
     throw new CommandFailed('Name topics with --topics, or all that Heron sends with --all.', 'misused');
   if (!/^https:/.test(url))
     throw new CommandFailed('Heron sends to https addresses only: give one with --url.', 'misused');
-  const api = heronApi(env, new AbortController().signal);
+  const api = heronApi(env);
   try {
     const known = await api.topics();
     const topics = options.topics ?? known.filter((topic) => !DEPRECATED_TOPICS.includes(topic));
@@ -78,7 +78,7 @@ export async function register(options: RegisterOptions, env: Env): Promise<numb
 
 async function registrations(env: Env): Promise<readonly Registration[]> {
   try {
-    const registered = await heronApi(env, new AbortController().signal).registrations();
+    const registered = await heronApi(env).registrations();
     return registered.toSorted((a, b) => (a.topic < b.topic ? -1 : a.topic > b.topic ? 1 : 0));
   } catch (error) {
     throw heronApiFailure(error);
