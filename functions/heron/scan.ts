@@ -22,6 +22,23 @@ export type Value = {
 /** The members of an object to look for, and those of theirs. */
 export type Wanted = ReadonlyMap<string, Wanted>;
 
+/** What is nested deeper, other readers of JSON refuse, and to parse ten million levels takes seconds. */
+export const MAX_LEVELS = 1_000;
+
+/** Whether a JSON text is nested over {@link MAX_LEVELS}: to be asked before JSON.parse. */
+export function isDeep(text: string): boolean {
+  return mayBeDeep(text) && scan(text, NOTHING).levels > MAX_LEVELS;
+}
+
+/** Whether so many brackets are opened that it may be nested over {@link MAX_LEVELS}. */
+export function mayBeDeep(text: string): boolean {
+  let opened = 0;
+  for (const bracket of '{[')
+    for (let at = text.indexOf(bracket); at !== -1; at = text.indexOf(bracket, at + 1))
+      if (++opened > MAX_LEVELS) return true;
+  return false;
+}
+
 /** @returns also what stands behind the value. */
 export function scan(text: string, wanted: Wanted): Value & { readonly rest: string } {
   const { end, ...value } = valueAt(text, afterSpace(text, 0), wanted);

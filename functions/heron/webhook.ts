@@ -1,7 +1,7 @@
 import { unzipSync } from 'node:zlib';
 import { type Instant, parseInstant } from './instant.ts';
 import { compact, type JsonText } from './json.ts';
-import { NOTHING, scan, textOf, type Value, type Wanted } from './scan.ts';
+import { MAX_LEVELS, mayBeDeep, NOTHING, scan, textOf, type Value, type Wanted } from './scan.ts';
 import { statusMeantBy } from './status.ts';
 
 /**
@@ -45,9 +45,6 @@ const MAX_META_BYTES = 32 * 1024;
 const MAX_META_LETTERS = 8 * MAX_META_BYTES;
 /** Whoever keeps or shows `meta` writes it as JSON, which overflows the stack at some thousands of levels. */
 const MAX_META_LEVELS = 100;
-
-/** What is nested deeper, other readers of JSON refuse, and to parse ten million levels takes seconds. */
-const MAX_LEVELS = 1_000;
 
 /** What a compressed body may come to: as much as one may have that is not, and no more, whatever was made of nothing. */
 const MAX_INFLATED_BYTES = 10_000_000;
@@ -168,15 +165,6 @@ function readLeniently(text: string, { isUtf8, isCompressed }: { isUtf8: boolean
 
 /** So long that whatever is longer is no `meta` in either reading. */
 const MAX_PLAIN_LETTERS = MAX_META_LETTERS;
-
-/** Whether so many brackets are opened that it may be nested over {@link MAX_LEVELS}. */
-function mayBeDeep(text: string): boolean {
-  let opened = 0;
-  for (const bracket of '{[')
-    for (let at = text.indexOf(bracket); at !== -1; at = text.indexOf(bracket, at + 1))
-      if (++opened > MAX_LEVELS) return true;
-  return false;
-}
 
 /** Whether JSON.stringify writes a value as it was: there is no number in it, and it is nested at most so deep. */
 function isExact(value: unknown, levels: number): boolean {

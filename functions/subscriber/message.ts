@@ -1,4 +1,5 @@
 import { parseInstant, rfc3339 } from '../heron/instant.ts';
+import { isDeep } from '../heron/scan.ts';
 
 /** What Heron sent, as far as its body can be read. */
 export type Received = {
@@ -149,7 +150,7 @@ export function readBody(id: string, body: Uint8Array, type?: string): Pick<Deli
 }
 
 function flawOf(json: unknown): string | null {
-  if (json === undefined) return 'the body is not JSON';
+  if (json === undefined) return 'the body is not JSON, or nested over 1,000 levels';
   if (!isRecord(json)) return 'the body is not a JSON object';
   const { topic, created, data, meta } = json;
   if (textOf(topic) === undefined) return 'topic is not a text';
@@ -215,10 +216,11 @@ async function sha256(bytes: Uint8Array): Promise<string> {
   return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
-/** undefined where it is not JSON in UTF-8. */
+/** undefined where it is not JSON in UTF-8, or nested so deep that parsing it would hold up all else. */
 function parseJson(body: Uint8Array): unknown {
   try {
-    return JSON.parse(utf8.decode(body));
+    const text = utf8.decode(body);
+    return isDeep(text) ? undefined : JSON.parse(text);
   } catch {
     return undefined;
   }

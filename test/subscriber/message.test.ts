@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
-import { eventOf } from '../../functions/events/event.ts';
+import { eventId, eventOf } from '../../functions/events/event.ts';
 import { toMessage } from '../../functions/events/message.ts';
 import { instantOf } from '../../functions/heron/instant.ts';
 import {
@@ -15,6 +15,9 @@ import { contextOf } from '../../functions/subscriber/subscriber.ts';
 import { type Pull, type Push, pulls, pushes } from './vectors.ts';
 
 const NOTHING = { attempt: undefined, messageId: undefined, publishTime: undefined, subscription: undefined };
+
+/** Lists in lists, so many levels of them. */
+const nested = (levels: number) => '['.repeat(levels) + ']'.repeat(levels);
 
 function push({ headers, body_base64 }: Push): Promise<Delivery> {
   return readPush((name) => headers[name], Object.keys(headers), Buffer.from(body_base64, 'base64'));
@@ -215,6 +218,12 @@ describe('the envelope of a wrapped push', () => {
     expect(Buffer.from(data)).toEqual(Buffer.from(body instanceof Uint8Array ? body : bytes(body)));
   });
 
+  it('is none beside lists nested to 1,001 levels, which would be parsed for seconds; to 1,000 it is read', async () => {
+    const beside = (levels: number) => `{"message":{"data":"e30="},"beside":${nested(levels - 1)}}`;
+    expect(await foreign(beside(1_000))).toMatchObject({ isMessage: true, data: bytes('{}') });
+    expect(await foreign(beside(1_001))).toMatchObject({ isMessage: false });
+  });
+
   it('is read or said to be none, whatever it is; the reason quotes nothing', async () => {
     const anything = fc.oneof(fc.jsonValue(), fc.constantFrom('', 'e30=', '\ud83d'));
     const message = fc.record(
@@ -246,6 +255,21 @@ describe('the data of an event', () => {
   const body = Buffer.from(
     JSON.stringify({ topic: 'a.b', created: '2026-09-01T10:00:00Z', data: { n: [1] }, meta: {} }),
   );
+
+  it('is there to 1,000 levels; of a body nested deeper the id and the topic are, as its attributes say', async () => {
+    const read = async (levels: number) => {
+      const body = Buffer.from(
+        `{"topic":"a.b","created":"2026-09-01T10:00:00Z","data":{"n":${nested(levels - 2)}},"meta":{}}`,
+      );
+      const attributes = { 'ce-specversion': '1.0', 'ce-id': eventId(body), 'ce-type': 'a.b' };
+      return readMessage(body, attributes, NOTHING);
+    };
+    expect((await read(1_000)).received).toMatchObject({ topic: 'a.b', data: { n: [expect.anything()] } });
+    expect(await read(1_001)).toMatchObject({
+      undocumented: 'the body is not JSON, or nested over 1,000 levels',
+      received: { topic: 'a.b', created: null, data: undefined },
+    });
+  });
 
   it('is read again where it was let go of, and stays where somebody has looked', () => {
     let kept = true;
