@@ -9,6 +9,7 @@ import { clock } from '../clock.ts';
 import { type BusConfig, busConfig, type Env, storeConfig } from '../config.ts';
 import { eventOf } from '../events/event.ts';
 import { toMessage } from '../events/message.ts';
+import { CODE } from '../grpc.ts';
 import { CANARY_ID, CANARY_TOPIC } from '../heron/canary.ts';
 import { type Instant, parseInstant } from '../heron/instant.ts';
 import { HERON_TOPICS } from '../heron/topics.ts';
@@ -17,7 +18,7 @@ import { pool } from '../pool.ts';
 import { FirestoreStore } from '../store/firestore.ts';
 import { type Claimed, type ReplayState, Replays, type Runner, TakenOver } from '../store/replays.ts';
 import type { EventCursor, LogCursor, LoggedEvent, Store } from '../store/store.ts';
-import { CommandFailed, googleFailure, isOutage, reasonOf } from './failure.ts';
+import { CommandFailed, firestoreFailure, googleFailure, isOutage, reasonOf } from './failure.ts';
 import { complain, counted, inLine, note, print, printJson, progress, sayWaiting } from './output.ts';
 import { announce, envOf } from './project.ts';
 import { matches } from './topic-pattern.ts';
@@ -113,20 +114,29 @@ export async function replay(options: ReplayOptions, environment: Env): Promise<
   } catch (error) {
     if (error instanceof TakenOver)
       throw new CommandFailed(`${error.message} Run it again to see it to its end.`, 'taken-over', { cause: error });
+    const again = 'Run it again: it goes on from there.';
+    if (error instanceof PubSubFailed)
+      throw googleFailure(error.cause, {
+        service: 'Pub/Sub',
+        projectId: bus.projectId,
+        what: `topic or subscription ${bus.topicPrefix}${replayTopic(to)}`,
+        check: '--project, --to and TOPIC_PREFIX',
+        role: 'roles/pubsub.viewer and roles/pubsub.publisher',
+        again,
+      });
     if (error instanceof CommandFailed || !isOutage(error)) throw error;
-    const isMissing = error instanceof Refused;
-    throw googleFailure(error, {
-      service: isMissing || /pubsub|topic/i.test(String((error as Error).stack)) ? 'Pub/Sub' : 'Firestore',
-      projectId: bus.projectId,
-      what: isMissing ? `topic ${bus.topicPrefix}${replayTopic(to)}` : `database ${storeConfig(env).databaseId}`,
-      check: '--project, --to, TOPIC_PREFIX and FIRESTORE_DATABASE',
-      role: 'roles/datastore.user and roles/pubsub.publisher',
-      again: 'Run it again: it goes on from there.',
-    });
+    throw firestoreFailure(error, storeConfig(env), { role: 'roles/datastore.user', again });
   } finally {
     hush();
     progress('');
     await Promise.allSettled([store.close(), publisher.close(), replays.close()]);
+  }
+}
+
+/** A call to Pub/Sub failed, which its cause tells: what else of Google's fails is Firestore. */
+class PubSubFailed extends Error {
+  constructor(cause: unknown) {
+    super('Pub/Sub failed', { cause });
   }
 }
 
@@ -252,16 +262,17 @@ async function* run(
 async function sent(event: LoggedEvent, to: string, id: string, store: Store, publisher: Publisher): Promise<boolean> {
   const body = event.body ?? (await store.body(event.event_id));
   if (body === null) return true;
+  const message = toMessage(eventOf(body, event.received_at), { replayid: id });
   try {
-    await publisher.publish(replayTopic(to), toMessage(eventOf(body, event.received_at), { replayid: id }), PUBLISH_MS);
+    await publisher.publish(replayTopic(to), message, PUBLISH_MS);
     return true;
   } catch (error) {
-    if (!(error instanceof Refused) || error.code === NOT_FOUND || error.code === PERMISSION_DENIED) throw error;
+    if (!(error instanceof Refused) || error.code === CODE.NOT_FOUND || error.code === CODE.PERMISSION_DENIED)
+      throw new PubSubFailed(error);
     complain(`Event ${event.event_id} is refused by Pub/Sub: ${inLine(reasonOf(error))}.`);
     return false;
   }
 }
-const [NOT_FOUND, PERMISSION_DENIED] = [5, 7];
 
 /** The parts of the log that make up what is asked for: each event is in one of them. */
 function partsOf({ endUser }: ReplayOptions, topics: readonly string[], store: Store): readonly Part[] {
@@ -320,7 +331,9 @@ const LIST_MS = 10_000;
 async function subscriptionsOf(name: string, { projectId, topicPrefix }: BusConfig): Promise<readonly Subscribed[]> {
   const pubsub = new PubSub({ projectId });
   try {
-    const [all] = await pubsub.getSubscriptions({ gaxOpts: { timeout: LIST_MS, retry: null } });
+    const [all] = await pubsub.getSubscriptions({ gaxOpts: { timeout: LIST_MS, retry: null } }).catch((error) => {
+      throw new PubSubFailed(error);
+    });
     const found = all.map((each) => ({ name: each.name.split('/').at(-1) ?? '', filter: each.metadata?.filter ?? '' }));
     if (!found.some((each) => each.name === `${topicPrefix}${replayTopic(name)}`))
       throw new CommandFailed(

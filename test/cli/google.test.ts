@@ -4,9 +4,13 @@ import { createServer as createHttp2, type Http2Server } from 'node:http2';
 import { type AddressInfo, createServer, type Server } from 'node:net';
 
 import { afterAll, describe, expect, it } from 'vitest';
-import { hasFirestore, newProject } from '../emulators.ts';
+import { provision } from '../../functions/bus/provision.ts';
+import { clock } from '../../functions/clock.ts';
+import { FirestoreStore } from '../../functions/store/firestore.ts';
+import { hasFirestore, hasPubSub, newProject } from '../emulators.ts';
 import { HERON, heron } from '../end-to-end/local.ts';
 import { proxyTo } from '../proxy.ts';
+import { event } from '../store/given.ts';
 import { until } from '../until.ts';
 
 const open: (Server | Http2Server)[] = [];
@@ -26,9 +30,9 @@ async function refusing(code: number, message: string): Promise<string> {
   return `127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-async function run(args: readonly string[], host: string) {
-  const env = { ...process.env, FIRESTORE_EMULATOR_HOST: host, PUBSUB_EMULATOR_HOST: host, NO_COLOR: '1' };
-  const { code, stdout, stderr } = await heron([...args, '--project', 'my-project', '--json', '--quiet'], env);
+async function run(args: readonly string[], hosts: NodeJS.ProcessEnv, project = 'my-project') {
+  const env = { ...process.env, ...hosts, NO_COLOR: '1' };
+  const { code, stdout, stderr } = await heron([...args, '--project', project, '--json', '--quiet'], env);
   return { code, stderr, ...JSON.parse(stdout) };
 }
 
@@ -45,6 +49,7 @@ describe('where Google refuses', { timeout: 60_000 }, () => {
     [['rebuild', '--dry-run'], ...denied],
     [['forget', 'eus_a'], ...denied],
     [['dead-letters', 'list'], ...denied],
+    [['replay', '--to', 'reader'], ...denied],
     [['rebuild'], 5, 'No such database.', 'not-found', /^my-project has no database \(default\) .*: check --project/],
     [
       ['dead-letters', 'list'],
@@ -56,9 +61,41 @@ describe('where Google refuses', { timeout: 60_000 }, () => {
     [['rebuild'], 16, 'Invalid credentials.', 'unauthenticated', /gcloud auth application-default login/],
     [['rebuild'], 9, 'The query requires an index.', 'failed', /The query requires an index/],
   ])('heron %j ends in one line that says why: %i', async (args, grpc, words, code, message) => {
-    const failed = await run(args, await refusing(grpc, words));
+    const host = await refusing(grpc, words);
+    const failed = await run(args, { FIRESTORE_EMULATOR_HOST: host, PUBSUB_EMULATOR_HOST: host });
     expect(failed).toEqual({ code: 1, stderr: '', error: { code, message: expect.stringMatching(message) } });
     expect(failed.error.message).not.toMatch(/\n|goes on/);
+  });
+});
+
+describe.skipIf(!hasPubSub)('heron replay tells which of two services refuses', { timeout: 60_000 }, () => {
+  it.each([[['--dry-run']], [['--topic', 'pdf.failed']]])('Firestore, where it reads: %j', async (options) => {
+    const projectId = newProject();
+    const subscriptions = ['replay.reader', 'reader.pdf.failed'].map((name) => ({ name, topic: 'pdf.failed' }));
+    await provision({ projectId, topicPrefix: '' }, { topics: ['pdf.failed'], subscriptions });
+    const FIRESTORE_EMULATOR_HOST = await refusing(7, 'No.');
+    const { error } = await run(['replay', '--to', 'reader', ...options], { FIRESTORE_EMULATOR_HOST }, projectId);
+    expect(error.message).toMatch(/^Firestore of .* refuses your account \(No\): it needs roles\/datastore\.user,/);
+  });
+
+  it('Pub/Sub, where it asks for the subscriptions', async () => {
+    const PUBSUB_EMULATOR_HOST = await refusing(7, 'No.');
+    const { error } = await run(['replay', '--to', 'reader'], { PUBSUB_EMULATOR_HOST });
+    expect(error.message).toMatch(/^Pub\/Sub of .* refuses your account \(No\): it needs roles\/pubsub\.viewer and/);
+  });
+
+  it.skipIf(!hasFirestore)('Pub/Sub, where it sends', async () => {
+    const config = { projectId: newProject(), databaseId: '(default)', topicPrefix: '' };
+    const subscriptions = ['replay.reader', 'reader.pdf.failed'].map((name) => ({ name, topic: 'pdf.failed' }));
+    await provision(config, { topics: ['pdf.failed'], subscriptions });
+    const store = new FirestoreStore(config, clock);
+    await store.append([event({ topic: 'pdf.failed', heron_id: 'eus_a' })]);
+    await store.close();
+    const { error } = await run(['replay', '--to', 'reader'], {}, config.projectId);
+    expect(error).toMatchObject({
+      code: 'not-found',
+      message: expect.stringMatching(/ has no topic or subscription replay\.reader /),
+    });
   });
 });
 
