@@ -9,6 +9,7 @@ import { within } from '../deadline.ts';
 import { eventId } from '../events/event.ts';
 import { CODE, codeOf } from '../grpc.ts';
 import { CANARY_ID, CANARY_TOPIC } from '../heron/canary.ts';
+import { isRecord } from '../heron/json.ts';
 import { pool } from '../pool.ts';
 import type { EventAnswer, StatsAnswer } from '../query/answers.ts';
 import {
@@ -34,7 +35,7 @@ import { heronApi, heronApiFailure } from './heron-api.ts';
 import { visible } from './output.ts';
 import { ownSecrets } from './own-secrets.ts';
 import { reach } from './project.ts';
-import { ask, isEndUser, isRecord, unreachable } from './query-api.ts';
+import { ask, isEndUser, unreachable } from './query-api.ts';
 import { post } from './send.ts';
 
 /** It cannot be told from here, and nothing is wrong by that. */

@@ -1,6 +1,7 @@
+import { isRecord } from '../heron/json.ts';
 import type { EventAnswer, EventPageAnswer } from '../query/answers.ts';
 import { counted, inLine, note, print, printJson, readerGone, sayWaiting, styled } from './output.ts';
-import { ask, isRecord, type QueryOptions } from './query-api.ts';
+import { ask, type QueryOptions } from './query-api.ts';
 
 export type EventsOptions = QueryOptions & { readonly limit: number; readonly json: boolean };
 

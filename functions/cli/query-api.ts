@@ -1,4 +1,5 @@
 import { within } from '../deadline.ts';
+import { isRecord } from '../heron/json.ts';
 import type { EndUserAnswer } from '../query/answers.ts';
 import { CommandFailed, reasonOf } from './failure.ts';
 
@@ -39,10 +40,6 @@ export async function ask<T>(
 
 export function isEndUser(body: unknown): body is EndUserAnswer {
   return isRecord(body) && typeof body.heron_id === 'string' && isRecord(body.last_event);
-}
-
-export function isRecord(body: unknown): body is Record<string, unknown> {
-  return typeof body === 'object' && body !== null && !Array.isArray(body);
 }
 
 type Reply = { readonly status: number; readonly type: string; readonly text: string };

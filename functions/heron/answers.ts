@@ -1,5 +1,5 @@
 import { type Instant, instantOf, parseInstant } from './instant.ts';
-import { type JsonValue, numberText, parseAsWritten } from './json.ts';
+import { isRecord, type JsonObject, type JsonValue, numberText, parseAsWritten } from './json.ts';
 
 /**
  * Reads what Heron's API answers about deliveries. Its documentation names neither the list's envelope nor its next
@@ -31,8 +31,6 @@ const DETAILS = ['delivery', 'webhook_delivery', 'attempt', 'data', 'result'];
 const CURSORS = ['next_cursor', 'nextCursor', 'next_page_token', 'next', 'cursor'];
 const CURSOR_PLACES = ['meta', 'pagination', 'paging', 'page', 'page_info', 'links', '_links'];
 const TIMES = ['created', 'created_at', 'attempted_at', 'sent_at', 'timestamp', 'delivered_at', 'last_updated'];
-
-type Fields = { readonly [key: string]: JsonValue };
 
 /** @param limit how many were asked for: fewer are the last. @param sent the cursor that was sent. @throws UnexpectedAnswer */
 export function attemptPage(text: string, limit: number, sent: string | null): AttemptPage {
@@ -73,7 +71,7 @@ function timeOf(value: JsonValue | undefined): Instant | null {
 }
 
 /** @returns `known` where the envelope says whether there is a next page. */
-function nextCursor(envelope: Fields): { readonly known: boolean; readonly cursor: string | null } {
+function nextCursor(envelope: JsonObject): { readonly known: boolean; readonly cursor: string | null } {
   const places = [envelope, ...CURSOR_PLACES.map((name) => envelope[name]).filter(isFields)];
   if (places.some(({ has_more, hasMore }) => has_more === false || hasMore === false))
     return { known: true, cursor: null };
@@ -118,7 +116,8 @@ export function payloadOf(text: string): Buffer | null {
   return Buffer.from(JSON.stringify(payload));
 }
 
-function jsonOf(text: string, what: string): JsonValue {
+/** @param what was asked for, in words. @throws BrokenAnswer */
+export function jsonOf(text: string, what: string): JsonValue {
   try {
     return parseAsWritten(text);
   } catch {
@@ -126,8 +125,8 @@ function jsonOf(text: string, what: string): JsonValue {
   }
 }
 
-function isFields(value: JsonValue | undefined): value is { [key: string]: JsonValue } {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) && numberText(value) === null;
+export function isFields(value: JsonValue | undefined): value is JsonObject {
+  return isRecord(value) && numberText(value) === null;
 }
 
 /** The names of an answer's fields, for a person who must find out what changed; never their values. */

@@ -1,6 +1,11 @@
 export type JsonValue = null | boolean | number | string | JsonValue[] | JsonObject;
 export type JsonObject = { [key: string]: JsonValue };
 
+/** Whether a value is what JSON calls an object. */
+export function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
 /** JSON as compact text, in which numbers stand as they were written: `1.10` and `1e400` are not `1.1` and `null`. */
 export type JsonText = string & { readonly json: unique symbol };
 

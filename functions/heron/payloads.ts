@@ -1,3 +1,4 @@
+import { isRecord } from './json.ts';
 import { STATUSES } from './status.ts';
 
 /**
@@ -74,10 +75,9 @@ function flawOf(schema: Schema, value: unknown, place: string): string | null {
         ? first(value, (each) => flawOf(schema.items, each, `${place}[]`))
         : `${place} is not a list`;
     case 'object': {
-      if (typeof value !== 'object' || value === null || Array.isArray(value)) return `${place} is not an object`;
-      const members = value as Readonly<Record<string, unknown>>;
+      if (!isRecord(value)) return `${place} is not an object`;
       return first(Object.entries(schema.properties), ([name, inner]) =>
-        flawOf(inner, Object.hasOwn(members, name) ? members[name] : undefined, `${place}.${name}`),
+        flawOf(inner, Object.hasOwn(value, name) ? value[name] : undefined, `${place}.${name}`),
       );
     }
     default:

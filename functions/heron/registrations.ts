@@ -1,4 +1,5 @@
-import { BrokenAnswer, UnexpectedAnswer } from './answers.ts';
+import { isFields, jsonOf, UnexpectedAnswer } from './answers.ts';
+import type { JsonObject } from './json.ts';
 
 /** A registration with Heron: it sends one topic to one address. */
 export type Registration = {
@@ -46,8 +47,8 @@ function isSameAddress(a: string, b: string): boolean {
 export function registrationsOf(text: string): readonly Registration[] {
   const { webhooks } = objectOf(text, 'the list of webhooks');
   if (!Array.isArray(webhooks)) throw new UnexpectedAnswer('The list of webhooks has no member webhooks.');
-  return webhooks.map((webhook: Partial<Registration> | null) => {
-    const { heron_id, topic, url, is_enabled } = webhook ?? {};
+  return webhooks.map((webhook) => {
+    const { heron_id, topic, url, is_enabled } = isFields(webhook) ? webhook : {};
     if (typeof heron_id !== 'string' || typeof topic !== 'string' || typeof url !== 'string')
       throw new UnexpectedAnswer('A webhook of the list lacks heron_id, topic or url.');
     return { heron_id, topic, url, is_enabled: is_enabled !== false };
@@ -62,13 +63,8 @@ export function topicsOf(text: string): readonly string[] {
   return topics;
 }
 
-function objectOf(text: string, what: string): Readonly<Record<string, unknown>> {
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch {
-    throw new BrokenAnswer(`What Heron's API answered for ${what} is not JSON, or was cut off.`);
-  }
-  if (typeof json !== 'object' || json === null) throw new UnexpectedAnswer(`${what} is not an object.`);
-  return json as Readonly<Record<string, unknown>>;
+function objectOf(text: string, what: string): JsonObject {
+  const json = jsonOf(text, what);
+  if (!isFields(json)) throw new UnexpectedAnswer(`What Heron's API answered for ${what} is not an object.`);
+  return json;
 }

@@ -1,6 +1,6 @@
 import { unzipSync } from 'node:zlib';
 import { type Instant, parseInstant } from './instant.ts';
-import { compact, type JsonText } from './json.ts';
+import { compact, isRecord, type JsonText } from './json.ts';
 import { MAX_LEVELS, mayBeDeep, NOTHING, scan, textOf, type Value, type Wanted } from './scan.ts';
 import { statusMeantBy } from './status.ts';
 
@@ -170,10 +170,6 @@ const MAX_PLAIN_LETTERS = MAX_META_LETTERS;
 function isExact(value: unknown, levels: number): boolean {
   if (typeof value !== 'object' || value === null) return typeof value !== 'number';
   return levels > 0 && Object.values(value).every((member) => isExact(member, levels - 1));
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function textIn(value: unknown): string | null {

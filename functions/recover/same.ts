@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { HeronEvent } from '../events/event.ts';
-import { type JsonValue, numberText, parseAsWritten } from '../heron/json.ts';
+import { isRecord, type JsonValue, numberText, parseAsWritten } from '../heron/json.ts';
 import type { LoggedEvent } from '../store/store.ts';
 
 /** The log, as far as one looks for an event in it. */
@@ -18,7 +18,7 @@ export type EventLog = {
 export function samenessOf(body: Uint8Array): string | null {
   try {
     const webhook = parseAsWritten(new TextDecoder('utf-8', { fatal: true }).decode(body));
-    if (typeof webhook !== 'object' || webhook === null || Array.isArray(webhook)) return null;
+    if (!isRecord(webhook)) return null;
     const { topic = null, created = null, data = null } = webhook;
     return createHash('sha256')
       .update(canonical([topic, created, data]))

@@ -1,4 +1,5 @@
 import { parseInstant, rfc3339 } from '../heron/instant.ts';
+import { isRecord } from '../heron/json.ts';
 import { isDeep } from '../heron/scan.ts';
 
 /** What Heron sent, as far as its body can be read. */
@@ -238,10 +239,6 @@ function bytesOf(base64: string): Uint8Array | null {
   const bytes = new Uint8Array(binary.length);
   for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i);
   return bytes;
-}
-
-export function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** A text that Pub/Sub would take back: what is dead-lettered is published again. */

@@ -1,4 +1,4 @@
-import { isRecord } from './message.ts';
+import { isRecord } from '../heron/json.ts';
 
 export type OidcOptions = {
   /** What `push_audience` says in Terraform: the push endpoint, unless given. */

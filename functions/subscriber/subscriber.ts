@@ -1,3 +1,4 @@
+import { isRecord } from '../heron/json.ts';
 import {
   type DELETED_TRANSACTIONS,
   type DOCUMENTED,
@@ -7,7 +8,7 @@ import {
 } from '../heron/payloads.ts';
 import { isHeronTopic } from '../heron/topics.ts';
 import type { LogFields, Severity } from '../log.ts';
-import { type Delivery, type Envelope, type Foreign, isRecord, type Message, type Received } from './message.ts';
+import type { Delivery, Envelope, Foreign, Message, Received } from './message.ts';
 import { type OutputOf, placesOf, type StandardSchema } from './schema.ts';
 
 export type { Message, Received } from './message.ts';
