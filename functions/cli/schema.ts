@@ -1,15 +1,16 @@
-import { readFileSync } from 'node:fs';
-import type { AnySchemaObject, ErrorObject, ValidateFunction } from 'ajv';
+import type { ErrorObject, ValidateFunction } from 'ajv';
 import { UNROUTED } from '../bus/topology.ts';
 import { clock } from '../clock.ts';
 import { type Env, storeConfig } from '../config.ts';
 import { type Instant, parseInstant, rfc3339 } from '../heron/instant.ts';
+import { isRecord } from '../heron/json.ts';
 import { payloadSchema } from '../heron/payloads.ts';
 import { isHeronTopic } from '../heron/topics.ts';
 import { pool } from '../pool.ts';
 import { FirestoreStore } from '../store/firestore.ts';
 import type { LogCursor, Store } from '../store/store.ts';
 import { CommandFailed, firestoreFailure, isOutage, reasonOf } from './failure.ts';
+import { read } from './input.ts';
 import { isName, Learned } from './learn.ts';
 import { counted, inLine, note, print, printJson, progress, sayWaiting } from './output.ts';
 import { announce, envOf } from './project.ts';
@@ -165,19 +166,14 @@ type Validator = (webhook: unknown) => readonly Flaw[];
 /** @throws CommandFailed where there is no JSON Schema in the file. */
 async function validator(file: string): Promise<Validator> {
   const misused = (why: string) => new CommandFailed(`${inLine(file)} ${why}.`, 'misused');
-  let text: string;
+  const text = await read(file);
+  let given: unknown;
   try {
-    text = readFileSync(file === '-' ? 0 : file, 'utf8');
-  } catch (error) {
-    throw misused(`cannot be read (${(error as NodeJS.ErrnoException).code})`);
-  }
-  let given: AnySchemaObject;
-  try {
-    given = JSON.parse(text);
+    given = JSON.parse(text.toString());
   } catch {
     throw misused('is not JSON: it should hold a JSON Schema');
   }
-  if (typeof given !== 'object' || given === null || Array.isArray(given)) throw misused('holds no JSON Schema');
+  if (!isRecord(given)) throw misused('holds no JSON Schema');
   const isOld = /draft-0[67]/.test(String(given.$schema));
   const { Ajv } = isOld ? await import('ajv') : { Ajv: (await import('ajv/dist/2020.js')).Ajv2020 };
   const ajv = new Ajv({

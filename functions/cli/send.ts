@@ -1,10 +1,10 @@
-import { readFile } from 'node:fs/promises';
 import { type Env, parseSecrets } from '../config.ts';
 import { sampleWebhook } from '../heron/sample.ts';
 import { sign } from '../heron/signature.ts';
 import { isHeronTopic } from '../heron/topics.ts';
 import { pool } from '../pool.ts';
 import { CommandFailed } from './failure.ts';
+import { read } from './input.ts';
 import { complain, inLine, note, print, printJson, progressBar, styled } from './output.ts';
 import { ownSecrets } from './own-secrets.ts';
 import { unreachable } from './query-api.ts';
@@ -92,13 +92,5 @@ function detailOf(text: string): string | null {
     return typeof detail === 'string' ? detail : null;
   } catch {
     return null;
-  }
-}
-
-async function read(file: string): Promise<Buffer> {
-  try {
-    return await readFile(file === '-' ? '/dev/stdin' : file);
-  } catch (error) {
-    throw new CommandFailed(`${file} cannot be read (${(error as NodeJS.ErrnoException).code}).`, 'misused');
   }
 }

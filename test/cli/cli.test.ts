@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingHttpHeaders } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -10,7 +12,7 @@ import { HERON_TOPICS } from '../../functions/heron/topics.ts';
 import { parseWebhook } from '../../functions/heron/webhook.ts';
 import { freePort } from '../../functions/local/emulators.ts';
 import manifest from '../../package.json' with { type: 'json' };
-import { heron } from '../end-to-end/local.ts';
+import { HERON, heron } from '../end-to-end/local.ts';
 
 type Received = {
   readonly method: string | undefined;
@@ -127,12 +129,16 @@ describe('heron send', () => {
     expect(signedBy(body, String(headers?.['heron-signature']), ['sec_old', 'sec_new'])).toBe(1);
   });
 
-  it('posts a file as it is', async () => {
+  it('posts a file as it is, and so what comes on standard input', async () => {
     const file = join(mkdtempSync(join(tmpdir(), 'body-')), 'body');
     const body = Buffer.from([0, 255, 10, 123]);
     writeFileSync(file, body);
     expect((await heron(['send', '--body', file, '--url', url])).code).toBe(0);
     expect(received[0]?.body.equals(body)).toBe(true);
+    const child = spawn(process.execPath, [HERON, 'send', '--body', '-', '--url', url], { stdio: 'pipe' });
+    child.stdin.end(body);
+    expect(await once(child, 'close')).toEqual([0, null]);
+    expect(received[1]?.body.equals(body)).toBe(true);
   });
 
   it('sends as many as asked, each another webhook', async () => {
