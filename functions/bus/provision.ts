@@ -3,6 +3,16 @@ import type { BusConfig } from '../config.ts';
 import { CODE, codeOf } from '../grpc.ts';
 import { DELIVERY, type PushPlan, type SubscriptionPlan, type Topology } from './topology.ts';
 
+/** How subscriptions deliver. What it does not say there is no policy for. */
+type Delivery = Partial<typeof DELIVERY> & Pick<typeof DELIVERY, 'ack_deadline_seconds'>;
+
+/**
+ * How the emulator delivers under npm start: what is refused comes again each second, until it is taken. With a retry
+ * policy the emulator (0.8.20) soon brings nothing again (see DECISIONS.md), and without one a hundred attempts are over
+ * in two minutes, in which a service is not mended.
+ */
+export const UNTIRING: Delivery = { ack_deadline_seconds: DELIVERY.ack_deadline_seconds };
+
 /**
  * Makes a topology's topics and subscriptions, for the emulator: in production Terraform does. Those that exist are
  * kept, and deliver as the topology says now; one whose topic was deleted is made anew, as it would get nothing more, and
@@ -11,22 +21,23 @@ import { DELIVERY, type PushPlan, type SubscriptionPlan, type Topology } from '.
 export async function provision(
   { projectId, topicPrefix }: BusConfig,
   { topics, subscriptions }: Topology,
-  delivery: typeof DELIVERY = DELIVERY,
+  delivery: Delivery = DELIVERY,
 ): Promise<void> {
+  const { max_delivery_attempts: attempts, minimum_backoff_seconds: least, maximum_backoff_seconds: most } = delivery;
   const pubsub = new PubSub({ projectId });
   const subscribe = async ({ name, topic, push, filter = '' }: SubscriptionPlan) => {
     const options = {
       ackDeadlineSeconds: delivery.ack_deadline_seconds,
       ...(push && {
         pushConfig: pushConfigOf(push),
-        deadLetterPolicy: {
-          deadLetterTopic: `projects/${projectId}/topics/${topicPrefix}${push.deadLetterTopic}`,
-          maxDeliveryAttempts: delivery.max_delivery_attempts,
-        },
-        retryPolicy: {
-          minimumBackoff: { seconds: delivery.minimum_backoff_seconds },
-          maximumBackoff: { seconds: delivery.maximum_backoff_seconds },
-        },
+        // null, and not left out: one that is there is taken away.
+        deadLetterPolicy: attempts
+          ? {
+              deadLetterTopic: `projects/${projectId}/topics/${topicPrefix}${push.deadLetterTopic}`,
+              maxDeliveryAttempts: attempts,
+            }
+          : null,
+        retryPolicy: least ? { minimumBackoff: { seconds: least }, maximumBackoff: { seconds: most ?? least } } : null,
       }),
     };
     const source = pubsub.topic(`${topicPrefix}${topic}`);

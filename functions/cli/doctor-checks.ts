@@ -349,11 +349,13 @@ function judgeDeadLettering(bus: Bus, patient: Patient): Finding {
   const flaws = bus.subscriptions.flatMap(({ name, deadLetterTopic: target }) => {
     const owner = ownerOf(name);
     if (!subscribers.includes(owner) || name === deadLetterTopic(owner) || target === deadLetterTopic(owner)) return [];
+    if (target === null && patient.isLocal) return []; // as npm start makes it: the emulator brings all again without end
     return [target === null ? `${name} has none` : `${name} has those of ${target}`];
   });
   const readable = (name: string) => bus.subscriptions.some((each) => each.name === deadLetterTopic(name));
   const lost = subscribers.filter((name) => !readable(name)).map((name) => `nobody can read ${deadLetterTopic(name)}`);
   if (flaws.length + lost.length > 0) return wrong(`${some([...lost, ...flaws])}`, apply(patient));
+  if (patient.isLocal) return fine(`the dead letters of ${subscribers.join(', ')} can be read`);
   return fine(`each subscription of ${subscribers.join(', ')} has its dead letters`);
 }
 

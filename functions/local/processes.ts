@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GooglePublisher } from '../bus/google.ts';
 import { GoogleSubscriber } from '../bus/google-subscriber.ts';
-import { provision } from '../bus/provision.ts';
+import { provision, UNTIRING } from '../bus/provision.ts';
 import { clock } from '../clock.ts';
 import { busConfig, type Env } from '../config.ts';
 import { eventOf } from '../events/event.ts';
@@ -124,7 +124,7 @@ export async function runProcesses(
     await Promise.all([
       warmUp(() => stopped, onNote),
       tellOfFilters(subscribers, childEnv, onNote),
-      ...topologies(projectorPort, subscribers).map((each) => provision(busConfig(env), each)),
+      ...topologies(projectorPort, subscribers).map((each) => provision(busConfig(env), each, UNTIRING)),
       launch('ingest', webhookPort),
       launch('query', queryPort),
       launch(PROJECTOR, projectorPort),

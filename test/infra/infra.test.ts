@@ -86,7 +86,7 @@ describe.skipIf(terraform.kind === 'missing')('the Terraform module', () => {
         expect(plans.sort()).toEqual(subscriptions.map(({ name, topic }) => `${name} of ${topic}`).sort());
       });
 
-      it.skipIf(!hasPubSub)('with the same ack deadline, back-off and dead-lettering', async () => {
+      it.skipIf(!hasPubSub)('with the ack deadline, back-off and dead-lettering of delivery.json', async () => {
         const projectId = 'my-project'; // the one that the plan is for
         await provision({ projectId, topicPrefix: '' }, topology(PROJECTOR, 'http://projector.invalid/'));
         const pubsub = new PubSub({ projectId });

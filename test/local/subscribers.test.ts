@@ -16,14 +16,15 @@ afterEach(async () => {
   for (const close of open.splice(0).reverse()) await close();
 });
 
-/** A service under development. */
-async function service(status: number): Promise<{ url: string; pushed: Pushed[] }> {
+/** A service under development. @param answer by an HTTP status. */
+async function service(answer: (pushed: Pushed) => number): Promise<{ url: string; pushed: Pushed[] }> {
   const pushed: Pushed[] = [];
   const server: Server = createServer(async (request, response) => {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk);
-    pushed.push({ headers: request.headers, body: Buffer.concat(chunks) });
-    response.writeHead(status).end();
+    const each = { headers: request.headers, body: Buffer.concat(chunks) };
+    pushed.push(each);
+    response.writeHead(answer(each)).end();
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   open.push(() => server.close());
@@ -37,7 +38,7 @@ describe.each([
   it.skipIf(!isHere)(
     'tells each service of its topics as a CloudEvent, and none waits for one that refuses',
     async () => {
-      const [good, bad] = [await service(204), await service(500)];
+      const [good, bad] = [await service(() => 204), await service(() => 500)];
       const args = ['--subscriber', `good=${good.url},end_user.*`, '--subscriber', `bad=${bad.url}`];
       args.push(
         '--subscriber',
@@ -72,6 +73,33 @@ describe.each([
   );
 });
 
+describe.skipIf(!hasFirestore || !hasPubSub)('of two services under development, one of which refuses', () => {
+  const EVENTS = 20;
+
+  it('the other is told of all meanwhile, and so is that one once it takes them, however often it refused', async () => {
+    let takes = false;
+    const [good, bad] = [await service(() => 204), await service(() => (takes ? 204 : 503))];
+    const args = ['good', 'bad'].map((name, i) => `${name}=${[good, bad][i]?.url},end_user.*`);
+    const env = { ...process.env, GOOGLE_CLOUD_PROJECT: newProject(), HERON_SHARED_SECRET: 's' };
+    const local = await startLocal(
+      env,
+      args.flatMap((arg) => ['--subscriber', arg]),
+    );
+    open.push(() => local.interrupt());
+    const sending = ['--count', String(EVENTS), '--url', local.webhook, '--secret', 's'];
+    expect(await heron(['send', 'end_user.processed', ...sending])).toMatchObject({ code: 0 });
+
+    const counts = ({ pushed }: { pushed: readonly Pushed[] }) =>
+      [...Map.groupBy(pushed, ({ headers }) => headers['ce-id']).values()].map(({ length }) => length);
+    await expect.poll(() => counts(bad).filter((times) => times >= 2).length).toBe(EVENTS);
+    expect(counts(good)).toEqual(Array(EVENTS).fill(1)); // while the other has had each twice
+    const refused = bad.pushed.length;
+    takes = true;
+    const taken = () => new Set(bad.pushed.slice(refused).map(({ headers }) => headers['ce-id'])).size;
+    await expect.poll(taken).toBe(EVENTS);
+  });
+});
+
 describe.skipIf(!hasPubSub)('bytes that are not UTF-8, in an unwrapped push of the emulator', () => {
   it('come as they were published, or the local stack says so', async () => {
     const config = { projectId: newProject(), topicPrefix: '' };
@@ -79,7 +107,7 @@ describe.skipIf(!hasPubSub)('bytes that are not UTF-8, in an unwrapped push of t
     open.push(() => publisher.close());
     const kept = await keepsBytes(publisher, (each) => provision(config, each));
     expect(kept).toEqual(expect.any(Boolean));
-    const { url } = await service(204);
+    const { url } = await service(() => 204);
     const env = { ...process.env, GOOGLE_CLOUD_PROJECT: newProject(), HERON_SHARED_SECRET: 's' };
     const local = await startLocal(env, ['--subscriber', `mailer=${url}`]);
     open.push(() => local.interrupt());
