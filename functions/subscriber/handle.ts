@@ -1,9 +1,10 @@
 import { toDeadLetter } from '../events/dead-letter.ts';
 import { parseInstant } from '../heron/instant.ts';
+import { isHeronTopic } from '../heron/topics.ts';
 import { describe, type Log, type LogFields, type Severity, traceOf } from '../log.ts';
 import type { SendDeadLetter } from './dead-letter.ts';
 import { type Delivery, type Envelope, NotAnEvent, subscriberOf } from './message.ts';
-import { contextOf, Discard, isKnown, type Noted, RetryAfter, type Serving, type Task } from './subscriber.ts';
+import { contextOf, Discard, type Noted, RetryAfter, type Serving, type Task } from './subscriber.ts';
 
 /** What becomes of a message, whatever way it came. */
 export type Answer =
@@ -23,8 +24,6 @@ export type Job = {
   readonly data: Uint8Array;
   /** For its log line. */
   readonly facts: LogFields;
-  /** Whether its topic is one of Heron's. */
-  readonly known: boolean;
   readonly task: Task;
 };
 
@@ -50,12 +49,12 @@ export async function jobOf(reading: Promise<Delivery>, { taskOf, taskOfForeign 
     const { topic, id, body } = delivery.received;
     const heronId = delivery.attributes['ce-subject'];
     const facts = { topic, event_id: id, ...(heronId !== undefined && { heron_id: heronId }) };
-    return { envelope: delivery, data: body, facts, known: isKnown(topic), task: taskOf(delivery) };
+    return { envelope: delivery, data: body, facts, task: taskOf(delivery) };
   } catch (error) {
     if (!(error instanceof NotAnEvent) || taskOfForeign === undefined) throw error;
     const { foreign, message: reason } = error;
     const facts = { reason: `not an event of Heron's: ${reason}` };
-    return { envelope: foreign, data: foreign.data, facts, known: false, task: taskOfForeign(foreign, reason) };
+    return { envelope: foreign, data: foreign.data, facts, task: taskOfForeign(foreign, reason) };
   }
 }
 
@@ -63,10 +62,11 @@ const AGAIN = 'The event could not be handled now. Send it again.';
 
 /** Has a message handled. Never rejects, and answers in time, whether or not the handler has ended. */
 export async function handle(
-  { envelope, data, facts, known, task }: Job,
+  { envelope, data, facts, task }: Job,
   { deadLetter, name, topicPrefix, log, arrived, milliseconds, over, traceHeaders = {} }: Handling,
 ): Promise<Answer> {
   const { attributes, messageId, publishTime, subscription, attempt } = envelope;
+  const subscriber = name ?? subscriberOf(subscription, topicPrefix);
   const left = () => Math.max(0, milliseconds - (performance.now() - arrived));
   let noted: Noted = {};
   const say = (severity: Severity, message: string, fields: LogFields) => {
@@ -109,10 +109,10 @@ export async function handle(
       const note = (fields: Noted) => {
         noted = { ...noted, ...fields };
       };
-      const context = contextOf(envelope, known, { signal: deadline.signal, note });
-      const called = name === undefined ? subscriberOf(subscription) : `${topicPrefix}${name}`;
-      const subscriber = called ?? subscription?.split('/').at(-1) ?? '';
-      const outcome = await Promise.race([task({ context, subscriber, milliseconds: left() }), late]);
+      const context = contextOf(envelope, { known: isHeronTopic(facts.topic ?? ''), signal: deadline.signal, note });
+      const unnamed = subscription?.split('/').at(-1) ?? '';
+      const called = subscriber === undefined ? unnamed : `${topicPrefix}${subscriber}`;
+      const outcome = await Promise.race([task({ context, subscriber: called, milliseconds: left() }), late]);
       if (outcome === 'late') return 'late';
       const { severity = 'INFO', message = outcome === 'handled' ? 'handled' : 'seen before', ...fields } = noted;
       say(severity, message, { outcome, ...fields });
@@ -134,7 +134,6 @@ export async function handle(
 
   const discard = async ({ message: reason, cause }: Discard): Promise<Answer | 'late'> => {
     const fields = { reason, ...(cause !== undefined && { error: describe(cause) }) };
-    const subscriber = name ?? subscriberOf(subscription, topicPrefix);
     if (deadLetter === undefined || subscriber === undefined) {
       const why =
         deadLetter === undefined

@@ -6,7 +6,6 @@ import {
   type Payload,
   undocumentedData,
 } from '../heron/payloads.ts';
-import { isHeronTopic } from '../heron/topics.ts';
 import type { LogFields, Severity } from '../log.ts';
 import type { Delivery, Envelope, Foreign, Message, Received } from './message.ts';
 import { type OutputOf, placesOf, type StandardSchema } from './schema.ts';
@@ -266,16 +265,10 @@ export function serve(subscriber: Subscriber): Serving {
 
 export function contextOf(
   { attempt, attributes, messageId, publishTime, subscription }: Envelope,
-  known: boolean,
-  given: Pick<Context, 'signal' | 'note'>,
+  given: Pick<Context, 'known' | 'signal' | 'note'>,
 ): Context {
   const message = { attributes, messageId, publishTime, subscription };
-  return { known, attempt, replay: attributes['ce-replayid'], message, ...given };
-}
-
-/** Whether this package knows the topic as one of Heron's. */
-export function isKnown(topic: string | null): boolean {
-  return topic !== null && isHeronTopic(topic);
+  return { attempt, replay: attributes['ce-replayid'], message, ...given };
 }
 
 /** Whether a topic is one that a pattern stands for. */

@@ -44,7 +44,7 @@ describe.each([
     expect({ ...received, data }).toEqual(event);
     expect(delivery.undocumented).toBe(vector.undocumented ?? null);
     const { signal } = new AbortController();
-    expect(contextOf(delivery, true, { signal, note: () => {} })).toMatchObject({ attempt, replay });
+    expect(contextOf(delivery, { known: true, signal, note: () => {} })).toMatchObject({ attempt, replay });
     if (vector.kind !== 'wrapped') expect(Buffer.from(bytes).toString('base64')).toBe(body);
     else
       expect(Buffer.from(bytes).toString('base64')).toBe(
