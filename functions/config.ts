@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 
 /** The environment is missing something, or wrong: `message` is one line that says what to set. */
@@ -70,8 +70,7 @@ export function suspicions(secrets: readonly string[]): readonly string[] {
 
 /** Tells secrets apart in a log, and nothing more: the first 32 bits of a hash of each. */
 export function fingerprints(secrets: readonly string[]): string {
-  const fingerprint = (secret: string) =>
-    createHash('sha256').update(`fingerprint of a Heron secret\n${secret}`).digest('hex').slice(0, 8);
+  const fingerprint = (secret: string) => hash('sha256', `fingerprint of a Heron secret\n${secret}`).slice(0, 8);
   return secrets.map(fingerprint).join(', ');
 }
 

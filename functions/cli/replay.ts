@@ -1,4 +1,4 @@
-import { createHash, randomUUID } from 'node:crypto';
+import { hash, randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PubSub } from '@google-cloud/pubsub';
@@ -77,10 +77,8 @@ export async function replay(options: ReplayOptions, environment: Env): Promise<
     const topics = await topicsOf(options, subscriptions, store);
     for (const filter of new Set(subscriptions.flatMap(({ filter }) => filter || [])))
       note(`The filter of ${to} is not applied to a replay: ${inLine(filter)}`);
-    const key = createHash('sha256').update(
-      JSON.stringify([bus, options.from, options.until, options.endUser, topics, to]),
-    );
-    const name = `${to}-${key.digest('hex').slice(0, 16)}`;
+    const asked = JSON.stringify([bus, options.from, options.until, options.endUser, topics, to]);
+    const name = `${to}-${hash('sha256', asked).slice(0, 16)}`;
     const runner: Runner = { token: randomUUID(), host: hostname(), pid: process.pid };
     const fresh: ReplayState = { id: randomUUID(), started: clock(), done: [], at: null, events: 0, failed: 0 };
     const claimed: Claimed = dryRun

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { JsonObject } from './json.ts';
 import { statusMeantBy } from './status.ts';
 import { isHeronId } from './webhook.ts';
@@ -33,9 +33,7 @@ function dataOf(topic: string, heronId: string, ids: JsonObject): JsonObject {
 
 /** 22 letters and digits, as Heron's ids have. */
 function digest(text: string): string {
-  return createHash('sha256')
-    .update(text)
-    .digest('base64')
+  return hash('sha256', text, 'base64')
     .replaceAll(/[^A-Za-z0-9]/g, '')
     .slice(0, 22);
 }

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { HeronEvent } from '../events/event.ts';
 import { isRecord, type JsonValue, numberText, parseAsWritten } from '../heron/json.ts';
 import type { LoggedEvent } from '../store/store.ts';
@@ -20,9 +20,7 @@ export function samenessOf(body: Uint8Array): string | null {
     const webhook = parseAsWritten(new TextDecoder('utf-8', { fatal: true }).decode(body));
     if (!isRecord(webhook)) return null;
     const { topic = null, created = null, data = null } = webhook;
-    return createHash('sha256')
-      .update(canonical([topic, created, data]))
-      .digest('hex');
+    return hash('sha256', canonical([topic, created, data]));
   } catch {
     return null; // not JSON, or nested too deep to be compared: then it is the same only by its bytes
   }

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { Tombstone } from './upkeep.ts';
 
 /** A tombstone, and what is left to do. */
@@ -28,5 +28,5 @@ export function withErased(tombstone: StoredTombstone, named: readonly (string |
 
 /** How a tombstone keeps a customer's id, which it may not keep as it is. */
 export function hashOf(endUserId: string): string {
-  return createHash('sha256').update(endUserId).digest('hex');
+  return hash('sha256', endUserId);
 }

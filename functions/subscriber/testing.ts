@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { eventId, eventOf } from '../events/event.ts';
 import { toMessage } from '../events/message.ts';
 import { instantOf, parseInstant } from '../heron/instant.ts';
@@ -214,7 +214,7 @@ function copiesOf(events: readonly Received[], seed: number, times: number): Cop
       alike.set(content, nth);
       const copies = 1 + Math.floor(chance(seed, `${content} ${nth} times`) * times);
       return Array.from({ length: copies }, (_, copy) => {
-        const identity = createHash('sha256').update(`${content} ${nth} ${copy}`).digest('hex');
+        const identity = hash('sha256', `${content} ${nth} ${copy}`);
         return { event, identity, attempt: 1, place: chance(seed, identity) };
       });
     })
@@ -227,5 +227,5 @@ async function turns(ofTheEventLoop: number): Promise<void> {
 
 /** A number from 0 to 1 that follows from these alone. */
 function chance(seed: number, what: string): number {
-  return createHash('sha256').update(`${seed} ${what}`).digest().readUInt32BE() / 2 ** 32;
+  return hash('sha256', `${seed} ${what}`, 'buffer').readUInt32BE() / 2 ** 32;
 }
