@@ -33,7 +33,7 @@ export async function provision(
         // null, and not left out: one that is there is taken away.
         deadLetterPolicy: attempts
           ? {
-              deadLetterTopic: `projects/${projectId}/topics/${topicPrefix}${push.deadLetterTopic}`,
+              deadLetterTopic: pubsub.topic(`${topicPrefix}${push.deadLetterTopic}`).name,
               maxDeliveryAttempts: attempts,
             }
           : null,
@@ -46,8 +46,7 @@ export async function provision(
       source.createSubscription(`${topicPrefix}${name}`, { ...options, expirationPolicy: { ttl: null }, filter });
     if (await unlessExists(make())) return;
     const [known] = await subscription.getMetadata();
-    const isOfTopic = known.topic === `projects/${projectId}/topics/${topicPrefix}${topic}`;
-    if (isOfTopic && (known.filter ?? '') === filter) await subscription.setMetadata(options);
+    if (known.topic === source.name && (known.filter ?? '') === filter) await subscription.setMetadata(options);
     else {
       await subscription.delete();
       await make();
