@@ -11,8 +11,8 @@ export async function start(env: NodeJS.ProcessEnv, log: Log) {
   const source = secretSource(env);
   const config = busConfig(env);
   const told = sampled(log, logSampling(env));
+  const publisher = new GooglePublisher(config); // first of all: its connection opens while the rest is loaded
   const tracer = await tracerOf('ingest', env, log);
-  const publisher = new GooglePublisher(config);
   const secrets = new Secrets(source, log, stopwatch);
   return {
     handler: ingest({ publisher, secrets, log: told, clock, stopwatch, projectId: config.projectId, tracer }),
