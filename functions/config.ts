@@ -139,7 +139,11 @@ export function retentionDays(env: Env): number | null {
   return text === null ? null : Number(text);
 }
 
-/** Whether OpenTelemetry's own variables say where spans go. @throws ConfigError where that is no address. */
+/**
+ * Whether OpenTelemetry's own variables say where spans go. Of its booleans only "true" counts, in letters of any case.
+ * Source: https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/#boolean
+ * @throws ConfigError where that is no address.
+ */
 export function exportsSpans(env: Env): boolean {
   const names = ['OTEL_EXPORTER_OTLP_ENDPOINT', 'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT'];
   const named = names.filter((name) => env[name]);
@@ -148,7 +152,7 @@ export function exportsSpans(env: Env): boolean {
       throw new ConfigError(
         `${name} is no address: use that of a collector that takes OTLP over HTTP, such as http://localhost:4318, or unset it for no spans.`,
       );
-  return named.length > 0 && env.OTEL_SDK_DISABLED !== 'true';
+  return named.length > 0 && env.OTEL_SDK_DISABLED?.toLowerCase() !== 'true';
 }
 
 /** Which share of the lines about events that went well is logged, over 0 and up to 1. @throws ConfigError */

@@ -198,6 +198,8 @@ test.each([
   [{ OTEL_EXPORTER_OTLP_ENDPOINT: 'http://localhost:4318' }, true],
   [{ OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'https://collector.example/v1/traces' }, true],
   [{ OTEL_EXPORTER_OTLP_ENDPOINT: 'http://localhost:4318', OTEL_SDK_DISABLED: 'true' }, false],
+  [{ OTEL_EXPORTER_OTLP_ENDPOINT: 'http://localhost:4318', OTEL_SDK_DISABLED: 'True' }, false],
+  [{ OTEL_EXPORTER_OTLP_ENDPOINT: 'http://localhost:4318', OTEL_SDK_DISABLED: '1' }, true],
 ])('%j: spans are exported: %s', (env, exported) => {
   expect(exportsSpans(env)).toBe(exported);
 });
