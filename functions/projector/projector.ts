@@ -11,7 +11,7 @@ import {
 import { fromMessage } from '../events/message.ts';
 import { parseInstant } from '../heron/instant.ts';
 import type { Handler } from '../http/server.ts';
-import { describe, type Log, type LogFields } from '../log.ts';
+import { describe, type Log, type LogFields, traceparentOf } from '../log.ts';
 import type { Appended, Store } from '../store/store.ts';
 import { nodeHandler } from '../subscriber/node.ts';
 import { type Context, Discard, RetryAfter, subscriber } from '../subscriber/subscriber.ts';
@@ -54,6 +54,7 @@ export function projector({ publisher, store, log, tracer = NO_TRACER }: Project
   const record = async (data: Uint8Array, { message, note, signal }: Context, id?: string): Promise<void> => {
     const from = { traceparent: message.attributes['ce-traceparent'] }; // the webhook's trace, not the push's own
     const span = tracer.begin('projector', { kind: 'consumer', from });
+    note({ traceparent: traceparentOf(span.headers) });
     let ids: Pick<LogFields, 'topic' | 'event_id' | 'heron_id'> = {};
     try {
       const event = fromMessage({ data, attributes: message.attributes }, parseInstant(message.publishTime), id);

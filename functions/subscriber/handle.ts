@@ -69,16 +69,20 @@ export async function handle(
   const subscriber = name ?? subscriberOf(subscription, topicPrefix);
   const left = () => Math.max(0, milliseconds - (performance.now() - arrived));
   let noted: Noted = {};
-  const say = (severity: Severity, message: string, fields: LogFields) => {
+  const say = (
+    severity: Severity,
+    message: string,
+    { traceparent, ...fields }: LogFields & Pick<Noted, 'traceparent'>,
+  ) => {
+    const ofEvent = traceparent ?? attributes['ce-traceparent'];
     const project = subscription?.split('/')[1];
-    const traceparent = attributes['ce-traceparent'];
     log(severity, message, {
       ...facts,
       ...(messageId !== undefined && { message_id: messageId }),
       bytes: data.byteLength,
       ...fields,
       milliseconds: Math.round(performance.now() - arrived),
-      ...(project && { trace: traceOf(traceparent === undefined ? traceHeaders : { traceparent }, project) }),
+      ...(project && { trace: traceOf(ofEvent === undefined ? traceHeaders : { traceparent: ofEvent }, project) }),
     });
   };
   /** What the handler took for the outcome is not what it was. */

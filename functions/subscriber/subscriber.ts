@@ -66,6 +66,8 @@ export interface Context {
 export type Noted = LogFields & {
   readonly severity?: Severity;
   readonly message?: string;
+  /** Of a span of your own, as W3C writes it: the line belongs to that one, and not to its caller's. */
+  readonly traceparent?: string | undefined;
   readonly [field: string]: string | number | boolean | null | undefined;
 };
 

@@ -363,6 +363,21 @@ describe('a line of the log', () => {
     return lines[0]?.trace?.['logging.googleapis.com/trace'];
   };
 
+  it('names the span that the handler noted as its own, also where it fails', async () => {
+    const { lines, log } = linesOf();
+    const own = subscriber((_, { note }) => note({ traceparent: traceparent('d') })).on('pdf.failed', (_, { note }) => {
+      note({ traceparent: traceparent('e') });
+      throw new RetryAfter(1);
+    });
+    const respond = responder(own, { log });
+    for (const topic of ['pdf.processed', 'pdf.failed'])
+      await respond(requestOf(pushed(topic, {}, { 'ce-traceparent': traceparent('a') })));
+    expect(lines.map(({ trace }) => trace?.['logging.googleapis.com/trace'])).toEqual(
+      ['d', 'e'].map((digit) => `projects/acme-prod/traces/${digit.repeat(32)}`),
+    );
+    expect(lines[0]).not.toHaveProperty('traceparent');
+  });
+
   it('names the trace of its event, else that of the request', async () => {
     expect(await traceOf({})).toBeUndefined();
     const ofRequest = { traceparent: traceparent('b') };
