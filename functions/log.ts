@@ -94,6 +94,7 @@ type TraceContext = { readonly id: string; readonly span: string | undefined; re
 
 /** What the headers name of the caller: its trace and span, in hex, and the flags that W3C has. */
 export function contextOf(headers: TraceHeaders): TraceContext | null {
+  if (headers.traceparent === undefined && headers['x-cloud-trace-context'] === undefined) return null;
   const context =
     w3cContext(String(headers.traceparent ?? '')) ?? googleContext(String(headers['x-cloud-trace-context'] ?? ''));
   if (context === null || isZero(context.id)) return null;

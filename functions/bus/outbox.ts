@@ -55,6 +55,8 @@ export class Outbox {
   #failedAt = Number.NEGATIVE_INFINITY;
   #resumeAt = Number.NEGATIVE_INFINITY;
   #timer: NodeJS.Timeout | undefined;
+  /** What comes in the same turn of the event loop, from many connections that were read in it, shares a request. */
+  #turn: NodeJS.Immediate | undefined;
 
   /** @param random from 0 to 1, as Math.random. */
   constructor(send: Send, random: () => number = Math.random) {
@@ -81,7 +83,10 @@ export class Outbox {
       };
       const timer = setTimeout(() => entry.reject(entry.failure ?? late(timeoutMs)), Math.max(0, timeoutMs));
       this.#waiting.push(entry);
-      this.#flush();
+      this.#turn ??= setImmediate(() => {
+        this.#turn = undefined;
+        this.#flush();
+      });
     });
   }
 

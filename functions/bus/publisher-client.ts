@@ -49,9 +49,11 @@ export async function connect(env: Env): Promise<Connected> {
   const stub = (await client.initialize()) as unknown as grpc.Client;
   return {
     client,
-    ready: (deadline) =>
-      new Promise((resolve, reject) =>
+    ready: async (deadline) => {
+      if (stub.getChannel().getConnectivityState(true) === grpc.connectivityState.READY) return;
+      await new Promise<void>((resolve, reject) =>
         stub.waitForReady(deadline, (error) => (error === undefined ? resolve() : reject(error))),
-      ),
+      );
+    },
   };
 }

@@ -18,7 +18,7 @@ export type Extensions = {
  * Source: https://github.com/googleapis/google-cloudevents/blob/main/docs/spec/pubsub.md
  */
 export function toMessage(event: HeronEvent, { traceparent, replayid }: Extensions = {}): Message {
-  const attributes = {
+  const stated = {
     'ce-specversion': '1.0',
     'ce-id': event.event_id,
     'ce-type': event.topic,
@@ -32,7 +32,9 @@ export function toMessage(event: HeronEvent, { traceparent, replayid }: Extensio
     'ce-traceparent': traceparent,
     'ce-replayid': replayid,
   };
-  return { data: event.body, attributes: Object.fromEntries(Object.entries(attributes).filter(isAttribute)) };
+  const attributes: Record<string, string> = {};
+  for (const [name, value] of Object.entries(stated)) if (isAttribute(value)) attributes[name] = value;
+  return { data: event.body, attributes };
 }
 
 /**
@@ -43,8 +45,8 @@ export function toMessage(event: HeronEvent, { traceparent, replayid }: Extensio
  */
 const HEADER = /^(?! )[\x20-\x24\x26-\x7e]{1,1024}(?<! )$/;
 
-function isAttribute(entry: [string, string | null | undefined]): entry is [string, string] {
-  return typeof entry[1] === 'string' && HEADER.test(entry[1]);
+function isAttribute(value: string | null | undefined): value is string {
+  return typeof value === 'string' && HEADER.test(value);
 }
 
 /**

@@ -31,6 +31,7 @@ export type GivenSignature =
  */
 export function givenSignature(header: string | readonly string[] | undefined): GivenSignature {
   if (header === undefined) return { kind: 'unsigned' };
+  if (typeof header === 'string' && SHAPE.test(header)) return { kind: 'shaped', signature: header };
   const [signature, ...others] = new Set(
     String(header)
       .split(',')

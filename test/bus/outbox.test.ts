@@ -44,21 +44,30 @@ function outboxOf(answer: (texts: readonly string[], nth: number) => Promise<unk
 const takes = (milliseconds: number) => () => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
 beforeEach(() => {
-  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setImmediate', 'performance'] });
 });
 afterEach(() => {
   vi.useRealTimers();
 });
 
 describe('messages for a topic', () => {
-  test('go out at once where nothing is in flight, and share the next request where something is', async () => {
+  test('share a request with what came in the same turn, and the next with what comes while one is in flight', async () => {
     const { requests, outcomes, publish } = outboxOf(takes(50));
-    for (const text of ['a', 'b', 'c']) void publish(text);
-    expect(requests).toEqual([['a']]);
+    for (const text of ['a', 'b']) void publish(text);
+    await vi.advanceTimersByTimeAsync(0);
+    expect(requests).toEqual([['a', 'b']]);
+    for (const text of ['c', 'd']) {
+      void publish(text);
+      await vi.advanceTimersByTimeAsync(10);
+    }
+    expect(requests).toEqual([['a', 'b']]);
+    await vi.advanceTimersByTimeAsync(30);
+    expect(requests).toEqual([
+      ['a', 'b'],
+      ['c', 'd'],
+    ]);
     await vi.advanceTimersByTimeAsync(50);
-    expect(requests).toEqual([['a'], ['b', 'c']]);
-    await vi.advanceTimersByTimeAsync(50);
-    expect(outcomes).toEqual({ a: 'id of a', b: 'id of b', c: 'id of c' });
+    expect(outcomes).toEqual({ a: 'id of a', b: 'id of b', c: 'id of c', d: 'id of d' });
   });
 
   test('go out beside requests that are slow, after a quarter of a second, half, and then a second each', async () => {
@@ -118,6 +127,7 @@ describe('a deadline', () => {
   test("is each message's own", async () => {
     const { outcomes, publish } = outboxOf(takes(1_000));
     void publish('first', 6_000);
+    await vi.advanceTimersByTimeAsync(0); // the others wait
     void publish('short', 1_200);
     void publish('long', 6_000);
     await vi.advanceTimersByTimeAsync(3_000);
@@ -207,7 +217,7 @@ describe('a request that fails', () => {
       });
       for (const text of ['a', 'b', 'c']) void publish(text);
       await vi.advanceTimersByTimeAsync(1);
-      expect(requests).toEqual([['a'], ['b', 'c']]);
+      expect(requests).toEqual([['a', 'b', 'c']]);
       expect(outcomes).toEqual({ a: `code ${code}`, b: `code ${code}`, c: `code ${code}` });
     },
   );
@@ -219,7 +229,7 @@ describe('a request that fails', () => {
     const texts = ['a', 'b', 'poison', 'c'];
     for (const text of texts) void publish(text);
     await vi.advanceTimersByTimeAsync(10);
-    expect(requests).toEqual([['a'], ['b', 'poison', 'c'], ['b'], ['poison'], ['c']]);
+    expect(requests).toEqual([['a', 'b', 'poison', 'c'], ['a'], ['b'], ['poison'], ['c']]);
     expect(outcomes).toEqual({ a: 'id of a', b: 'id of b', poison: `code ${CODE.INVALID_ARGUMENT}`, c: 'id of c' });
     void publish('later');
     await vi.advanceTimersByTimeAsync(10);
