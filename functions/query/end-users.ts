@@ -5,6 +5,7 @@ import type { EndUser } from '../events/end-user.ts';
 import { rfc3339 } from '../heron/instant.ts';
 import { isHeronId } from '../heron/webhook.ts';
 import { readBody } from '../http/body.ts';
+import { leaving } from '../http/leaving.ts';
 import { MAX_SAME_ID, OTHER, type Store } from '../store/store.ts';
 import type { BatchAnswer } from './answers.ts';
 import { MAX_IDS } from './calls.ts';
@@ -52,7 +53,7 @@ export function endUserHandlers(store: Store, waits: Waits, stopwatch: Stopwatch
       return { json: { end_users: endUsers.map(endUserAnswer), next_page_token, ...noted } };
     },
 
-    async getEndUser({ id, wait_for, after, timeout }, { request, response, search, signal }) {
+    async getEndUser({ id, wait_for, after, timeout }, { response, search, signal }) {
       if (wait_for === null) {
         if (after !== null || search.has('timeout'))
           throw new Problem('bad-request', 'after and timeout belong to wait_for, which is missing.');
@@ -68,17 +69,8 @@ export function endUserHandlers(store: Store, waits: Waits, stopwatch: Stopwatch
       // Unknown so far, a text like a heron_id is waited for as one.
       const byHeronId = isHeronId(id) && atFirst.every(({ heron_id }) => heron_id === id);
       const watched = byHeronId ? { heron_id: id } : { end_user_id: id };
-      const onEnd = (end: () => void) => {
-        const { socket } = request;
-        if (response.destroyed || socket.readableEnded) return end();
-        socket.once('end', end);
-        response.once('close', () => {
-          socket.off('end', end);
-          end();
-        });
-      };
       const timeoutMs = timeout === 0 ? 0 : end - stopwatch();
-      const atLast = suffices(atFirst) ? null : await waits.until(watched, suffices, timeoutMs, onEnd);
+      const atLast = suffices(atFirst) ? null : await waits.until(watched, suffices, timeoutMs, leaving(response));
       const noted = noting(wait_for);
       const state = only(atLast ?? atFirst, noted);
       return { json: { ...endUserAnswer(state), ...noted }, status: isMet(state) ? 200 : 202 };

@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import type { EndUser } from '../events/end-user.ts';
+import { leaving } from '../http/leaving.ts';
 import type { Stop, Store } from '../store/store.ts';
 
 /** Changes of one end user within this time reach a client as one. */
@@ -43,12 +44,8 @@ export class Feed {
     if (this.#stopping.aborted) return void response.end();
     const client = new Client(response);
     this.#clients.add(client);
-    // Who ends its side of the connection has gone: no client of a stream sends anything more.
-    const { socket } = response.req;
-    const end = () => response.end();
-    socket.once('end', end);
+    leaving(response).addEventListener('abort', () => response.end());
     response.once('close', () => {
-      socket.off('end', end);
       client.close();
       this.#clients.delete(client);
       if (this.#clients.size > 0) return;

@@ -26,15 +26,15 @@ export class Waits {
 
   /**
    * Resolves with what there is once it suffices, and with what was seen last (null where nothing was) when the time is
-   * over, when this process ends, or when `onEnd` calls back: the client has ended its side, and mostly has gone.
+   * over, when this process ends, or when the client leaves.
    */
   until(
     watched: Watched,
     suffices: (endUsers: readonly EndUser[]) => boolean,
     timeoutMs: number,
-    onEnd: (end: () => void) => void,
+    leaving: AbortSignal,
   ): Promise<readonly EndUser[] | null> {
-    if (this.#stopping.aborted || timeoutMs <= 0) return Promise.resolve(null);
+    if (this.#stopping.aborted || leaving.aborted || timeoutMs <= 0) return Promise.resolve(null);
     return new Promise((resolve, reject) => {
       let latest: readonly EndUser[] | null = null;
       const leave = this.#join(watched, {
@@ -49,11 +49,12 @@ export class Waits {
       const finish = (settle: () => void) => {
         clearTimeout(timer);
         this.#ends.delete(end);
+        leaving.removeEventListener('abort', end);
         leave();
         settle();
       };
       this.#ends.add(end);
-      onEnd(end);
+      leaving.addEventListener('abort', end);
     });
   }
 

@@ -1,5 +1,7 @@
 import { request } from 'node:http';
-import { afterAll, beforeEach, describe, expect, it } from 'vitest';
+import { connect } from 'node:net';
+import { text } from 'node:stream/consumers';
+import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { clock, stopwatch } from '../../functions/clock.ts';
 import { Waits } from '../../functions/query/waits.ts';
 import { MemoryStore } from '../../functions/store/memory.ts';
@@ -34,7 +36,11 @@ beforeEach(async () => {
   base = await serve({ store, log: () => {}, clock, stopwatch, stopping: stopping.signal });
 });
 
+afterEach(() => vi.useRealTimers());
 afterAll(stopServing);
+
+/** No time is over by itself any more. */
+const stopTime = () => vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
 
 const given = (fields: Parameters<typeof event>[0]) => store.append([event(fields)]);
 const wait = (id: string, parameters: string) => ask(base, `/end-users/${encodeURIComponent(id)}?${parameters}`);
@@ -116,9 +122,20 @@ describe('a request that waits', () => {
     await until(() => watches.now === 0);
   });
 
+  it('is answered with what there is where its client ends its side, as nothing tells that it has gone', async () => {
+    stopTime();
+    await given({ heron_id: 'eus_a', status: 'ready', topic: 'end_user.ready' });
+    const client = connect({ port: Number(new URL(base).port), host: '127.0.0.1', allowHalfOpen: true });
+    client.write('GET /end-users/eus_a?wait_for=processed&timeout=55 HTTP/1.1\r\nHost: x\r\n\r\n');
+    await until(() => watches.now === 1);
+    client.end();
+    expect(await text(client)).toMatch(/^HTTP\/1\.1 202 /);
+    expect(watches.now).toBe(0);
+  });
+
   it('is answered when the process is about to end', async () => {
     await given({ heron_id: 'eus_a', status: 'ready', topic: 'end_user.ready' });
-    // Longer than a test may take: they are told, or this fails.
+    stopTime();
     const waiting = wait('eus_a', 'wait_for=processed&timeout=55');
     const unknown = wait('eus_b', 'wait_for=processed&timeout=55');
     await until(() => watches.now === 2);
@@ -228,19 +245,12 @@ describe('a request that waits', () => {
 
 it('a watch goes on while one waits, and nothing is left of those who waited', async () => {
   const waits = new Waits(store, stopping.signal);
-  const ends: (() => void)[] = [];
-  const waiting = Array.from({ length: 3 }, () =>
-    waits.until(
-      { heron_id: 'eus_a' },
-      () => false,
-      60_000,
-      (end) => ends.push(end),
-    ),
-  );
+  const leaving = Array.from({ length: 3 }, () => new AbortController());
+  const waiting = leaving.map(({ signal }) => waits.until({ heron_id: 'eus_a' }, () => false, 60_000, signal));
   expect(watches).toEqual({ now: 1, ever: 1 });
-  for (const end of ends) {
+  for (const client of leaving) {
     expect([waits.size, watches.now]).toEqual([1, 1]);
-    end();
+    client.abort();
   }
   await Promise.all(waiting);
   expect([waits.size, watches.now]).toEqual([0, 0]);
