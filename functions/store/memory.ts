@@ -54,6 +54,7 @@ type Logged = LoggedEvent & { readonly body: Uint8Array; readonly reason: string
 export class MemoryStore implements Store, Upkeep {
   readonly #now: Clock;
   readonly #events = new Map<string, Logged>();
+  /** By which end users are listed and told of, so that the canary is not among them. */
   readonly #changedAt = new Map<string, Instant>();
   #lastMoment: Instant;
   readonly #endUsers = new Map<string, EndUser>();
@@ -329,7 +330,7 @@ export class MemoryStore implements Store, Upkeep {
     const isOther = (endUser: EndUser) => !STATUSES.some((known) => known === endUser.status);
     return [...this.#endUsers.values()].filter(
       (endUser) =>
-        endUser.heron_id !== CANARY_ID &&
+        this.#changedAt.has(endUser.heron_id) &&
         (status === undefined || (status === OTHER ? isOther(endUser) : endUser.status === status)) &&
         (failing === undefined || endUser.failing === failing) &&
         (review_required === undefined || endUser.review_required === review_required),
@@ -377,7 +378,7 @@ export class MemoryStore implements Store, Upkeep {
 
   watchChanges(onChanges: (changed: readonly EndUser[] | null) => void, _onFailure: OnFailure): Stop {
     const tell = (changed: EndUser | null) => {
-      if (changed?.heron_id !== CANARY_ID) onChanges(changed && [changed]);
+      if (changed === null || this.#changedAt.has(changed.heron_id)) onChanges(changed && [changed]);
     };
     this.#watches.add(tell);
     queueMicrotask(() => this.#watches.has(tell) && onChanges(null));
@@ -385,7 +386,7 @@ export class MemoryStore implements Store, Upkeep {
   }
 
   #tell(changed: EndUser | null): void {
-    if (changed !== null) this.#changedAt.set(changed.heron_id, this.#nextMoment());
+    if (changed !== null && changed.heron_id !== CANARY_ID) this.#changedAt.set(changed.heron_id, this.#nextMoment());
     for (const told of [...this.#watches]) told(changed);
   }
 
