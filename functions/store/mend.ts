@@ -26,44 +26,35 @@ export async function mend(
   const documents = misread.map(({ event }) => raw(db, event.event_id));
   const now = await transaction.getAll(...documents, { fieldMask: ['heron_id'] });
   // Not what was erased, or has expired, since it was read.
-  const there = misread.filter((_, i) => now[i]?.exists);
-  const moved = there.filter((each) => now[misread.indexOf(each)]?.get('heron_id') !== heronId);
+  const there = misread.flatMap((each, i) => (now[i]?.exists ? [{ ...each, was: now[i].get('heron_id') }] : []));
   const refused = stored?.kind === 'forgotten' ? there : heronId === null ? await erasedIn(db, transaction, there) : [];
+  const kept = there.filter((each) => !refused.includes(each));
+  const moved = kept.filter(({ was }) => was !== heronId);
 
-  for (const { event, bytes } of refused)
-    for (const each of [raw(db, event.event_id), ...partsOf(db, event.event_id, bytes)]) transaction.delete(each);
+  if (found !== undefined) {
+    const counted = new Map(moved.map(({ event, ...times }) => [event, counts(event, times)]));
+    await foldInto(db, transaction, found, [...counted.keys()], (event) => counted.get(event) ?? false);
+  }
   if (found !== undefined && stored?.kind === 'forgotten') {
-    const named = there.map(({ event }) => event.end_user_id);
+    const named = refused.map(({ event }) => event.end_user_id);
     transaction.set(found.ref, { ...stored, tombstone: withErased(stored.tombstone, named) });
   }
-
-  const kept = there.filter((each) => !refused.includes(each));
-  const counted = new Map(kept.map(({ event, ...times }) => [event, counts(event, times)]));
-  if (found !== undefined && kept.length > 0)
-    await foldInto(
-      db,
-      transaction,
-      found,
-      moved.map(({ event }) => event),
-      (event) => counted.get(event) ?? false,
-    );
+  for (const { event, bytes } of refused)
+    for (const each of [raw(db, event.event_id), ...partsOf(db, event.event_id, bytes)]) transaction.delete(each);
   for (const { event, bytes } of kept) {
     transaction.update(raw(db, event.event_id), readingFields(readingsOf(event)));
     const { heron_id, end_user_id = FieldValue.delete() } = ownerOf(event);
     for (const part of partsOf(db, event.event_id, bytes)) transaction.update(part, { heron_id, end_user_id });
   }
-  return {
-    mended: there.length,
-    moved: moved.filter((each) => kept.includes(each)).length,
-    erased: refused.length,
-  };
+  return { mended: there.length, moved: moved.length, erased: refused.length };
 }
 
-async function erasedIn(
+/** Those that name nobody but an id that is erased. */
+async function erasedIn<M extends Misread>(
   db: Firestore,
   transaction: Transaction,
-  misread: readonly Misread[],
-): Promise<readonly Misread[]> {
+  misread: readonly M[],
+): Promise<readonly M[]> {
   const erased = new Set<string>();
   for (const id of new Set(misread.flatMap(({ event }) => event.end_user_id ?? [])))
     if (await isErased(db, transaction, id)) erased.add(id);
