@@ -5,6 +5,7 @@ import { clock, stopwatch } from '../../functions/clock.ts';
 import { eventOf } from '../../functions/events/event.ts';
 import { instantOf } from '../../functions/heron/instant.ts';
 import { sampleWebhook } from '../../functions/heron/sample.ts';
+import type { StatsAnswer } from '../../functions/query/answers.ts';
 import { MemoryStore } from '../../functions/store/memory.ts';
 import { until } from '../until.ts';
 import { chromiumPath, launch, violations } from './browser.ts';
@@ -557,6 +558,32 @@ describe.skipIf(chromiumPath === null).concurrent('the page', { timeout: PATIENC
     await page.getByRole('heading', { level: 1, name: 'nobody.knows' }).waitFor();
     expect(new URL(page.url()).hash).toBe(hash);
     await page.locator('pre.body', { hasText: 'nobody.knows' }).waitFor();
+  });
+
+  it('reads the webhooks of a topic once where one comes from the overview, and again once more are counted', async ({
+    open,
+  }) => {
+    const own = await world();
+    await own.send('pdf.failed', 'A Company');
+    const log: string[] = [];
+    const page = await open(own, '', {
+      before: async (each) => {
+        each.on('request', (request) => {
+          if (request.url().includes('/events?topic=')) log.push('read');
+        });
+        await each.route('**/stats', async (route) => {
+          const response = await route.fetch();
+          const stats = (await response.json()) as StatsAnswer;
+          const isSecond = log.includes('read') && log.at(-1) === 'the same';
+          const topics = stats.events.topics.map((topic) => ({ ...topic, total: topic.total + Number(isSecond) }));
+          if (log.includes('read')) log.push(isSecond ? 'more' : 'the same');
+          await route.fulfill({ response, json: { ...stats, events: { ...stats.events, topics } } });
+        });
+      },
+    });
+    await page.getByRole('link', { name: 'pdf.failed in 24 hours' }).click();
+    await until(() => log.at(-1) === 'read' && log.includes('more'));
+    expect(log).toEqual(['read', 'the same', 'more', 'read']);
   });
 
   it('leads from the overview to end users of a status that Heron does not document', async ({ open }) => {

@@ -44,7 +44,7 @@ export function Events({ filter, version }) {
     ${filter?.kind === 'unrouted' && html`<p class="quiet">Of a topic that Heron does not document, of another shape, or about an end user that it does not name.</p>`}
     ${
       filter !== null &&
-      html`<section aria-label="Webhooks" key=${here}><${Timeline} path=${`events${queryOfEvents(filter)}`} version=${`${version} ${filter && countedIn(stats, filter)}`} what="webhooks" withEndUser /></section>`
+      html`<section aria-label="Webhooks" key=${here}><${Timeline} path=${`events${queryOfEvents(filter)}`} version=${`${version} ${countedIn(stats, filter)}`} what="webhooks" withEndUser /></section>`
     }
   `;
 }

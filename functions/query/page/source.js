@@ -125,14 +125,24 @@ const tried = (before) => (before.error === null ? before : { ...before, trying:
 /** The server counts every 30 s at most; until then it answers that nothing is new. */
 const STATS_MS = 5_000;
 
-/** What there is in numbers, read again and again. @param {number} version @returns {Answer<Stats>} */
+/** @type {Stats | null} */
+let counted = null;
+
+/**
+ * What there is in numbers, read again and again. A view begins with what another had: only where its own are different
+ * has something happened since.
+ * @param {number} version @returns {Answer<Stats>}
+ */
 export function useStats(version) {
   const [round, setRound] = useState(0);
   useEffect(() => {
     const timer = setInterval(() => document.hidden || setRound((n) => n + 1), STATS_MS);
     return () => clearInterval(timer);
   }, []);
-  return /** @type {Answer<Stats>} */ (useAnswer('stats', `${version} ${round}`));
+  const answer = /** @type {Answer<Stats>} */ (useAnswer('stats', `${version} ${round}`));
+  const { data, error } = answer;
+  if (data !== null) counted = data;
+  return data === null && error === null ? { ...answer, data: counted } : answer;
 }
 
 /**
