@@ -11,6 +11,7 @@ import { clock } from '../../functions/clock.ts';
 import { toDeadLetter } from '../../functions/events/dead-letter.ts';
 import type { HeronEvent } from '../../functions/events/event.ts';
 import { toMessage } from '../../functions/events/message.ts';
+import { CANARY_ID, CANARY_TOPIC } from '../../functions/heron/canary.ts';
 import { FirestoreStore } from '../../functions/store/firestore.ts';
 import { hasFirestore, hasPubSub, newProject } from '../emulators.ts';
 import { heron } from '../end-to-end/local.ts';
@@ -192,6 +193,19 @@ describe.skipIf(!hasFirestore || !hasPubSub)('heron forget', () => {
     expect(await forget('eus_a')).toMatchObject({ code: 0, tombstone: { events } });
     expect(await remains('eus_a')).toEqual([]);
     expect(await store.endUser('eus_a')).toBeNull();
+  });
+
+  it.each([[[]], [['--lift']]])('refuses doctor’s canary, and leaves it as it is: %j', async (options) => {
+    const created = new Date().toISOString();
+    const canary = (n: number) => event({ topic: CANARY_TOPIC, heron_id: CANARY_ID, created, n });
+    expect(await store.append([canary(1)])).toEqual(['appended']);
+    const { code, stdout, stderr } = await heron(['forget', CANARY_ID, ...options], env);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toMatch(
+      /^heron: eus_canary is nobody: heron doctor sends its events, which leave the log after a day/,
+    );
+    expect(await store.append([canary(2)])).toEqual(['appended']);
+    expect(await store.endUser(CANARY_ID)).toEqual(foldOf([canary(1), canary(2)]));
   });
 
   it.each([
