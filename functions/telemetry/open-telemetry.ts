@@ -1,4 +1,6 @@
 import {
+  DiagLogLevel,
+  diag,
   SpanKind as OtelKind,
   type Span as OtelSpan,
   type Tracer as OtelTracer,
@@ -28,8 +30,8 @@ const KINDS: Readonly<Record<SpanKind, OtelKind>> = {
 /**
  * Spans by OpenTelemetry, over OTLP/HTTP, as its own variables say (`OTEL_EXPORTER_OTLP_*`, `OTEL_TRACES_SAMPLER`,
  * `OTEL_BSP_*`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_SERVICE_NAME`). They wait in a queue of 2,048, beyond which they are
- * dropped, and go out in batches by a timer: where a function has no CPU between requests, that is while the next one is
- * worked on, and the last ones go as the process ends.
+ * dropped, and go out in batches of up to 512, one at a time, by a timer or once there are so many: where a function has
+ * no CPU between requests, that is while the next one is worked on, and the last ones go as the process ends.
  */
 export class OpenTelemetryTracer implements Tracer {
   readonly #provider: BasicTracerProvider;
@@ -37,12 +39,17 @@ export class OpenTelemetryTracer implements Tracer {
 
   /** @param name of the service, unless OTEL_SERVICE_NAME says it. */
   constructor(name: string, log: Log) {
+    const lost = tellingOfLoss(log);
+    listen((message) => log('WARNING', `OpenTelemetry: ${message}`)); // of its variables, which it reads now
     const resource = defaultResource()
       .merge(resourceFromAttributes({ 'service.name': name }))
       .merge(detectResources({ detectors: [envDetector] }));
     this.#provider = new BasicTracerProvider({
       resource,
-      spanProcessors: [new BatchSpanProcessor(toldOf(new OTLPTraceExporter(), log))],
+      spanProcessors: [new BatchSpanProcessor(toldOf(new OTLPTraceExporter(), lost))],
+    });
+    listen((message) => {
+      if (/^Dropped \d+ spans /.test(message)) lost(message); // of failures the exporter tells
     });
     this.#tracer = this.#provider.getTracer('heron-webhooks');
   }
@@ -89,22 +96,34 @@ function attributesOf(fields: SpanFields): Record<string, string | number> {
   );
 }
 
-/** The same exporter, whose failures are in the log. */
-function toldOf(exporter: SpanExporter, log: Log): SpanExporter {
-  let toldAt = Number.NEGATIVE_INFINITY;
+/** The same exporter, whose failures are told of. */
+function toldOf(exporter: SpanExporter, lost: (why: string) => void): SpanExporter {
   return {
     export: (spans, done) =>
       exporter.export(spans, (result) => {
-        if (result.error !== undefined && performance.now() - toldAt >= TOLD_EVERY_MS) {
-          toldAt = performance.now();
-          log('WARNING', 'Spans could not be exported, and are lost. Webhooks are not: look at the collector.', {
-            outcome: 'spans_lost',
-            error: describe(result.error),
-          });
-        }
+        if (result.error !== undefined) lost(describe(result.error));
         done(result);
       }),
     forceFlush: async () => exporter.forceFlush?.(),
     shutdown: () => exporter.shutdown(),
   };
+}
+
+function tellingOfLoss(log: Log): (why: string) => void {
+  let toldAt = Number.NEGATIVE_INFINITY;
+  return (why) => {
+    if (performance.now() - toldAt < TOLD_EVERY_MS) return;
+    toldAt = performance.now();
+    log('WARNING', 'Spans could not be exported, and are lost. Webhooks are not: look at the collector.', {
+      outcome: 'spans_lost',
+      error: why,
+    });
+  };
+}
+
+/** Hears what OpenTelemetry says of itself, which else nobody does. */
+function listen(hear: (message: string) => void): void {
+  const nothing = () => {};
+  const logger = { error: hear, warn: hear, info: nothing, debug: nothing, verbose: nothing };
+  diag.setLogger(logger, { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true });
 }

@@ -7,6 +7,7 @@ import { type Handler, serverOf } from '../../functions/http/server.ts';
 import { ingest } from '../../functions/ingest/ingest.ts';
 import { Secrets } from '../../functions/ingest/secrets.ts';
 import { cloudLog, type Log } from '../../functions/log.ts';
+import type { Tracer } from '../../functions/telemetry/tracer.ts';
 import { FakePublisher } from './fake-publisher.ts';
 
 export const SECRET = 'sec_of_the_tests';
@@ -45,7 +46,7 @@ async function serve(handler: Handler, afterTest: AfterTest, log: Log = () => {}
   return (server.address() as AddressInfo).port;
 }
 
-async function serveIngest(secrets: readonly [string, ...string[]], afterTest: AfterTest) {
+async function serveIngest(secrets: readonly [string, ...string[]], afterTest: AfterTest, tracer?: Tracer) {
   const publisher = new FakePublisher();
   const lines: string[] = [];
   const log = cloudLog('ingest', (line) => lines.push(line));
@@ -57,6 +58,7 @@ async function serveIngest(secrets: readonly [string, ...string[]], afterTest: A
       clock: () => NOW,
       stopwatch,
       projectId: 'heron-test',
+      ...(tracer && { tracer }),
     }),
     afterTest,
   );
@@ -69,8 +71,9 @@ async function serveIngest(secrets: readonly [string, ...string[]], afterTest: A
 /** `serve` serves a handler; `serveIngest` ingest, its log kept, in which nothing private may be afterwards. */
 export const test = base.extend<{
   serve: (handler: Handler, log?: Log) => Promise<number>;
-  serveIngest: (secrets?: readonly [string, ...string[]]) => ReturnType<typeof serveIngest>;
+  serveIngest: (secrets?: readonly [string, ...string[]], tracer?: Tracer) => ReturnType<typeof serveIngest>;
 }>({
   serve: ({ onTestFinished }, use) => use((handler, log) => serve(handler, onTestFinished, log)),
-  serveIngest: ({ onTestFinished }, use) => use((secrets = [SECRET]) => serveIngest(secrets, onTestFinished)),
+  serveIngest: ({ onTestFinished }, use) =>
+    use((secrets = [SECRET], tracer) => serveIngest(secrets, onTestFinished, tracer)),
 });
