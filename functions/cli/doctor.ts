@@ -33,6 +33,10 @@ export async function doctor(options: DoctorOptions, environment: Env): Promise<
   const { env, patient } = patientOf(options, environment);
   // Google's libraries would look for a metadata server, in vain.
   if (patient.isLocal) process.env.METADATA_SERVER_DETECTION ??= 'none';
+  // Google's clients throw some failures also past whoever called them: here the checks tell of them, and go on.
+  process.removeAllListeners('unhandledRejection').on('unhandledRejection', (error) => {
+    if (!isOutage(error)) throw error;
+  });
   const probe = probeOf({ env, patient, token, patience, google: googleOverHttp() });
   const hush = sayWaiting(url);
   const found: Found[] = [];

@@ -1,3 +1,5 @@
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { PubSub } from '@google-cloud/pubsub';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { GooglePublisher } from '../../functions/bus/google.ts';
@@ -250,6 +252,38 @@ describe('heron doctor, of what npm start runs in memory', () => {
 });
 
 describe('heron doctor', () => {
+  describe('of a deployment', () => {
+    let careless: Server;
+    let args: readonly string[];
+    const shell = { ...withoutEmulators(), HERON_API_KEY: undefined, GOOGLE_APPLICATION_CREDENTIALS: '/nowhere' };
+    beforeAll(async () => {
+      careless = createServer((_, response) => response.end()); // it answers 200, whatever it is asked
+      await new Promise<void>((resolve) => careless.listen(0, '127.0.0.1', resolve));
+      const url = `http://127.0.0.1:${(careless.address() as AddressInfo).port}/`;
+      args = ['doctor', '--url', url, '--ingest-url', url, '--project', 'my-project'];
+    });
+    afterAll(() => careless.close());
+
+    it('checks without credentials what needs none, though Google’s clients throw past whoever called them', async () => {
+      const { code, stdout, stderr } = await heron([...args, '--json'], shell);
+      expect({ code, stderr }).toEqual({ code: 1, stderr: '' });
+      const { checks } = JSON.parse(stdout) as { checks: readonly Found[] };
+      const verdicts = Object.fromEntries(checks.map(({ check, verdict }) => [check, verdict]));
+      expect(verdicts).toMatchObject({ config: 'wrong', ingest: 'wrong', query: 'wrong', canary: 'wrong' });
+      for (const check of [
+        'topics',
+        'subscriptions',
+        'push',
+        'dead-lettering',
+        'dead-letters',
+        'grants',
+        'indexes',
+        'lag',
+      ])
+        expect({ check, verdict: verdicts[check] }).toEqual({ check, verdict: 'unchecked' });
+    });
+  });
+
   it.each([
     [['--url', 'https://query.example/'], /--ingest-url/],
     [['--timeout', 'soon'], /duration such as 90s/],
