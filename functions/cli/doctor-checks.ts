@@ -33,6 +33,8 @@ export type Patient = {
   readonly database: string;
   /** What npm start runs: neither Terraform nor gcloud has a part in it. */
   readonly isLocal: boolean;
+  /** The file that the environment names for the secrets; null where it has them itself. */
+  readonly secretFile: string | null;
   /** As they were given, for commands that work on the same. */
   readonly options: string;
 };
@@ -230,11 +232,11 @@ function judgeRegistrations({ registrations, known }: Registered, { ingestUrl }:
   const facts = { missing, unknown: strange };
   if (missing.length === 0)
     return { ...fine(`Heron sends all of its ${counted(wanted.length, 'topic')} here${news}`), facts };
-  const topics = missing.length === wanted.length ? '--all' : `--topics ${missing.join(' ')}`;
+  const topics = missing.length === wanted.length ? '--all' : `--topics ${missing.map(word).join(' ')}`;
   return {
     ...wrong(
       `Heron does not send ${missing.length} of its ${wanted.length} topics here: ${some(missing)}${news}`,
-      `npx heron webhooks register ${topics} --url ${ingestUrl} --yes`,
+      `npx heron webhooks register ${topics} --url ${word(ingestUrl)} --yes`,
     ),
     facts,
   };
@@ -274,7 +276,7 @@ function judgeSubscriptions(bus: Bus, patient: Patient): Finding {
   if (missing.length > 0)
     return {
       ...wrong(
-        `${missing.length} of ${expected.length} are missing (${some(missing)}): what comes meanwhile passes them by${patient.isLocal ? '' : ', and topics keep it for 7 days: gcloud pubsub subscriptions seek brings it back'}`,
+        `${missing.length} of ${expected.length} are missing (${some(missing)}): what comes meanwhile passes them by${patient.isLocal ? '' : ', and topics keep it for 7 days: gcloud pubsub subscriptions seek NAME --time=TIME brings it back'}`,
         apply(patient),
       ),
       facts,
@@ -496,10 +498,16 @@ export function logsOf(name: string, { isLocal, project, prefix }: Patient): str
 }
 
 /** Beside those that are there: one that is put in their place may lock Heron out. */
-function addSecret({ isLocal, project, prefix }: Patient): string {
+function addSecret({ isLocal, project, prefix, secretFile }: Patient): string {
   if (isLocal) return 'npm start';
   const secret = `${prefix}heron-shared-secret`;
-  return `{ gcloud secrets versions access latest --secret=${secret} --project=${project}; echo; printf %s "$HERON_SHARED_SECRET"; } | gcloud secrets versions add ${secret} --project=${project} --data-file=-`;
+  const yours = secretFile === null ? 'printf %s "$HERON_SHARED_SECRET"' : `cat ${word(secretFile)}`;
+  return `{ gcloud secrets versions access latest --secret=${secret} --project=${project}; echo; ${yours}; } | gcloud secrets versions add ${secret} --project=${project} --data-file=-`;
+}
+
+/** As a word of a shell's line, whatever it has. */
+export function word(text: string): string {
+  return /^[\w.,:/@%+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
 
 /** All who have dead letters or replays. */

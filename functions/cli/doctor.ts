@@ -8,11 +8,12 @@ import {
   type Patient,
   type Probe,
   unchecked,
+  word,
   wrong,
 } from './doctor-checks.ts';
 import { Forbidden, googleOverHttp, NotAskable, probeOf } from './doctor-probe.ts';
 import { CommandFailed, failureOf, isOutage, reasonOf } from './failure.ts';
-import { counted, inLine, isQuiet, print, printJson, sayWaiting, styled } from './output.ts';
+import { counted, inLine, isQuiet, note, print, printJson, sayWaiting, styled } from './output.ts';
 import { LOCAL_PROJECT } from './own-secrets.ts';
 import { isLoopback, type QueryOptions } from './query-api.ts';
 
@@ -54,6 +55,10 @@ export async function doctor(options: DoctorOptions, environment: Env): Promise<
   else if (!isQuiet())
     print(
       `${counted(found.length, 'check')}: ${count('fine')} fine, ${count('wrong')} wrong, ${count('unchecked')} unchecked.`,
+    );
+  if (!json && found.some(({ mend }) => mend?.startsWith('terraform ')))
+    note(
+      'terraform apply: in the workspace of your last apply and with all of its variables (-var-file), which it undoes else.',
     );
   return isWell ? 0 : 1;
 }
@@ -129,7 +134,8 @@ function patientOf({ url, ingestUrl, project }: DoctorOptions, environment: Env)
     prefix: env.TOPIC_PREFIX ?? '',
     database: env.FIRESTORE_DATABASE || '(default)',
     isLocal,
-    options: named === undefined || named === environment.GOOGLE_CLOUD_PROJECT ? '' : ` --project ${named}`,
+    secretFile: env.HERON_SHARED_SECRET_FILE || null,
+    options: named === undefined || named === environment.GOOGLE_CLOUD_PROJECT ? '' : ` --project ${word(named)}`,
   };
   return { env, patient };
 }

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { deadLetterTopic, topology } from '../../functions/bus/topology.ts';
 import { examine } from '../../functions/cli/doctor.ts';
@@ -18,6 +19,8 @@ import { ConfigError } from '../../functions/config.ts';
 import { CODE } from '../../functions/grpc.ts';
 import { HERON_TOPICS } from '../../functions/heron/topics.ts';
 import indexes from '../../infra/indexes.json' with { type: 'json' };
+import { heron } from '../end-to-end/local.ts';
+import { callsOf, gcloudCommands, unknownTo } from './shell.ts';
 
 const GOOGLE: Patient = {
   url: 'https://query.example/',
@@ -26,6 +29,7 @@ const GOOGLE: Patient = {
   prefix: '',
   database: '(default)',
   isLocal: false,
+  secretFile: null,
   options: ' --project my-project',
 };
 const LOCAL: Patient = { ...GOOGLE, url: 'http://localhost:8081/', ingestUrl: 'http://localhost:8080/', isLocal: true };
@@ -162,7 +166,7 @@ const BROKEN: readonly (readonly [string, string, Partial<Probe>, RegExp, string
     'a subscription of the projector that is missing',
     'subscriptions',
     { bus: async () => busBut('projector.pdf.processed', null) },
-    /projector\.pdf\.processed\).*seek brings it back/,
+    /projector\.pdf\.processed\).*seek NAME --time=TIME brings it back/,
     APPLY,
   ],
   [
@@ -415,6 +419,116 @@ describe('what is broken in Google Cloud is found by its check alone, with what 
     expect(missing.subscriptions?.mend).toBe(`${APPLY} -var prefix=staging-`);
     const refused = await examined({ canaries: async () => [{ ...POSTED, status: 401 }] }, staging);
     expect(refused.secret?.mend).toContain('--secret=staging-heron-shared-secret');
+  });
+});
+
+describe('each command that mends', () => {
+  const gcloud = gcloudCommands();
+  const helps = new Map<string, Promise<string>>();
+  const helpOf = (words: readonly string[]): Promise<string> => {
+    const key = words.join(' ');
+    const help = helps.get(key) ?? heron([...words, '--help']).then(({ stdout }) => stdout);
+    helps.set(key, help);
+    return help;
+  };
+  /** What is wrong with a call, so far as it can be told without a Google Cloud. */
+  const faultsOf = async ([program, ...words]: readonly string[]): Promise<readonly string[]> => {
+    switch (program) {
+      case 'gcloud':
+        return gcloud === null ? [] : unknownTo(gcloud, words);
+      case 'terraform': {
+        const [, ...variables] = words.join(' ').split(' -var ');
+        const known = [...readFileSync('infra/variables.tf', 'utf8').matchAll(/^variable "(\w+)"/gm)].map(
+          ([, name]) => name,
+        );
+        expect(words.slice(0, 2)).toEqual(['-chdir=infra', 'apply']);
+        return variables.filter((each) => !known.includes(each.split('=')[0]));
+      }
+      case 'npx': {
+        const flags = words.filter((word) => word.startsWith('--'));
+        const end = words.findIndex((word) => word.startsWith('--'));
+        const help = await helpOf(words.slice(1, end === -1 ? undefined : end));
+        return [...(words[0] === 'heron' ? [] : words), ...flags.filter((flag) => !help.includes(` ${flag}`))];
+      }
+      case 'npm':
+        return words.join(' ') === 'start' ? [] : words;
+      default:
+        return []; // cat
+    }
+  };
+  const patients: readonly Patient[] = [
+    GOOGLE,
+    LOCAL,
+    { ...GOOGLE, prefix: 'staging-', database: 'staging-heron', options: '' },
+    { ...GOOGLE, ingestUrl: 'https://ingest.example/?a=1&b=$(c)', secretFile: "/run/Heron's secret" },
+  ];
+  const cannot: readonly Error[] = [
+    new NotAskable('in memory', 'PUBSUB_EMULATOR_HOST=HOST:PORT npx heron doctor'),
+    new Forbidden('no', 'roles/datastore.viewer'),
+    new ConfigError('GOOGLE_CLOUD_PROJECT is not set'),
+    new ConfigError('TOPIC_PREFIX is no prefix'),
+    new Error('Could not load the default credentials'),
+    new CommandFailed('Nothing answers', 'unreachable'),
+    Object.assign(new Error('no'), { code: CODE.UNAVAILABLE }),
+  ];
+  const hostile = async () => ({ registrations: [], known: ['end_user.processed', "a'; touch x; '$(b)"] });
+  const broken: readonly (readonly [string, Partial<Probe>])[] = [
+    ...BROKEN.map(([name, , change]) => [name, change] as const),
+    ...cannot.map((error) => {
+      const refuse = () => {
+        throw error;
+      };
+      const refusing = Object.keys(probe()).map((name) => [name, refuse]);
+      return [`${error}`, Object.fromEntries(refusing) as Partial<Probe>] as const;
+    }),
+    ['a topic that no shell should see', { registrations: hostile }],
+    [
+      'and one that is there',
+      { registrations: async () => ({ ...(await hostile()), registrations: [registered('end_user.processed')] }) },
+    ],
+  ];
+
+  it.each(broken)('is one that its program takes: %s', async (_, change) => {
+    for (const patient of patients) {
+      const found = await examined(change, patient);
+      const mends = new Set(Object.values(found).flatMap(({ mend }) => mend ?? []));
+      expect(mends.size).toBeGreaterThan(0);
+      for (const mend of mends) {
+        const calls = callsOf(mend, ['gcloud', 'terraform', 'npx', 'npm', 'cat']);
+        if (!/^(un|ex)port |^unset /.test(mend)) expect(calls).not.toEqual([]);
+        expect((await Promise.all(calls.map(faultsOf))).flat(), mend).toEqual([]);
+      }
+    }
+  });
+
+  it.skipIf(gcloud === null)('would be found by this if it were none', () => {
+    const unknown = (line: string) =>
+      callsOf(line, ['gcloud']).flatMap(([, ...words]) => unknownTo(gcloud as never, words));
+    expect(unknown('gcloud pubsub subscriptions delete a b --project=p')).toEqual([]);
+    expect(unknown('gcloud pubsub subscriptions seek NAME --time=TIME')).toEqual([]);
+    expect(unknown('gcloud pubsub subscription delete a')).toEqual(['pubsub subscription is no command']);
+    expect(unknown('gcloud logging read x --since=1h --limit --freshness=1h')).toEqual([
+      'logging read takes no --since=1h',
+      'logging read takes no --limit',
+    ]);
+  });
+
+  it('hands what comes from outside over as words, and your own secret wherever it is', async () => {
+    const { registrations } = await examined({ registrations: hostile }, GOOGLE);
+    expect(callsOf(registrations?.mend ?? '', ['npx'])).toEqual([
+      ['npx', 'heron', 'webhooks', 'register', '--all', '--url', 'https://ingest.example/', '--yes'],
+    ]);
+    const some = {
+      registrations: async () => ({ ...(await hostile()), registrations: [registered('end_user.processed')] }),
+    };
+    const others = await examined(some, GOOGLE);
+    expect(callsOf(others.registrations?.mend ?? '', ['npx'])[0]?.slice(4, 6)).toEqual([
+      '--topics',
+      "a'; touch x; '$(b)",
+    ]);
+    const refused = { canaries: async () => [{ ...POSTED, status: 401 }] };
+    const { secret } = await examined(refused, { ...GOOGLE, secretFile: "/run/Heron's secret" });
+    expect(callsOf(secret?.mend ?? '', ['gcloud', 'cat'])).toContainEqual(['cat', "/run/Heron's secret"]);
   });
 });
 

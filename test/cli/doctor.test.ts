@@ -282,6 +282,14 @@ describe('heron doctor', () => {
       ])
         expect({ check, verdict: verdicts[check] }).toEqual({ check, verdict: 'unchecked' });
     });
+
+    it('says of the apply that mends it what else it would undo', async () => {
+      const { stdout, stderr } = await heron(args, shell);
+      expect(stdout).toMatch(
+        /takes what nobody signed .*\n +\$ terraform -chdir=infra apply -var project_id=my-project\n/,
+      );
+      expect(stderr).toMatch(/^terraform apply: in the workspace .* with all of its variables/m);
+    });
   });
 
   it.each([
