@@ -121,16 +121,20 @@ export async function runProcesses(
         clearTimeout(slow);
       }
     };
+    // Nobody waits for what is found out about the emulator: it is told when it is known.
+    const tell = (line: string) => {
+      if (!stopped) onNote(line);
+    };
+    void tellOfFilters(subscribers, childEnv, tell);
     await Promise.all([
       warmUp(() => stopped, onNote),
-      tellOfFilters(subscribers, childEnv, onNote),
       ...topologies(projectorPort, subscribers).map((each) => provision(busConfig(env), each, UNTIRING)),
       launch('ingest', webhookPort),
       launch('query', queryPort),
       launch(PROJECTOR, projectorPort),
     ]);
     await answers(`http://127.0.0.1:${queryPort}/end-users/myenduser`);
-    void tellOfBytes(subscribers, childEnv, onNote);
+    void tellOfBytes(subscribers, childEnv, tell);
     return `Pub/Sub emulator at ${pubsub}, Firestore emulator at ${firestore}.`;
   };
 
@@ -165,7 +169,7 @@ async function warmUp(isStopped: () => boolean, onNote: (line: string) => void):
   }
 }
 
-/** Nobody waits for it: it is told when it is known, and not where it cannot be found out. */
+/** Finds out whether the emulator keeps all bytes, where there is a subscriber. Tells nothing where it cannot. */
 async function tellOfBytes(
   subscribers: readonly LocalSubscriber[],
   env: Env,
@@ -180,11 +184,11 @@ async function tellOfBytes(
   } catch {
     // What runs is no worse for it.
   } finally {
-    await publisher.close();
+    await publisher.close().catch(() => {});
   }
 }
 
-/** Finds out whether the emulator applies filters, where a subscriber has one. */
+/** Finds out whether the emulator applies filters, where a subscriber has one. Never rejects. */
 async function tellOfFilters(
   subscribers: readonly LocalSubscriber[],
   env: Env,
@@ -200,7 +204,7 @@ async function tellOfFilters(
       .catch(() => null);
     for (const each of filterNotes(subscribers, 'this Pub/Sub emulator', applies)) onNote(each);
   } finally {
-    await Promise.all([publisher.close(), subscriber.close()]);
+    await Promise.allSettled([publisher.close(), subscriber.close()]);
   }
 }
 

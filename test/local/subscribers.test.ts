@@ -48,9 +48,11 @@ describe.each([
       );
       const local = await startLocal({ ...env, GOOGLE_CLOUD_PROJECT: newProject(), HERON_SHARED_SECRET: 's' }, args);
       open.push(() => local.interrupt());
-      expect(local.output()).toMatch(
-        /choosy (gets what its filter takes: this .* applies filters|may get what its filter excludes, .*: (this Pub\/Sub emulator|Pub\/Sub in memory) applies no filters)\./,
-      );
+      await expect
+        .poll(local.output)
+        .toMatch(
+          /choosy (gets what its filter takes: this .* applies filters|may get what its filter excludes, .*: (this Pub\/Sub emulator|Pub\/Sub in memory) applies no filters)\./,
+        );
       const send = (topic: string) => heron(['send', topic, '--url', local.webhook, '--secret', 's']);
       for (const topic of ['pdf.processed', 'end_user.processed', 'end_user.failed'])
         expect((await send(topic)).code).toBe(0);
