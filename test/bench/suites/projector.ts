@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { deployed } from '../deployed.ts';
-import { type Suite, scaled } from '../figure.ts';
+import { type Figure, type Suite, scaled } from '../figure.ts';
 import { load } from '../load.ts';
 import { environment, newProject, ours, topicOnly } from '../stack.ts';
 import { Subject } from '../subject.ts';
@@ -11,10 +11,15 @@ import { Subject } from '../subject.ts';
 const TRANSACTIONS = join(import.meta.dirname, '..', 'floors', 'transactions.js');
 /** As many as Pub/Sub pushes at once, and as the bare program runs transactions. */
 const AT_ONCE = 20;
-const CASES = [
-  { endUsers: 1_000, events: 3_000, rate: 0.75, cpu: 1.3 },
-  { endUsers: 1, events: 1_000, rate: undefined, cpu: undefined },
-] as const;
+const CASES: readonly {
+  readonly endUsers: number;
+  readonly events: number;
+  readonly rate?: Figure['must'];
+  readonly cpu?: Figure['must'];
+}[] = [
+  { endUsers: 1_000, events: 3_000, rate: { least: 0.75 }, cpu: { most: 1.3 } },
+  { endUsers: 1, events: 1_000 },
+];
 
 type Measured = { readonly rate: number; readonly cpu: number };
 
@@ -61,22 +66,15 @@ export const projectorSuite: Suite = async function* (surroundings) {
       rounds.push({ floor: least, ours: measured });
     }
     const over = `over ${endUsers === 1 ? 'one end user' : `${endUsers.toLocaleString('en')} end users`}`;
-    const values = (side: 'ours' | 'floor', key: keyof Measured) => rounds.map((round) => round[side][key]);
-    yield {
+    const figure = (name: string, unit: string, key: keyof Measured, must?: Figure['must']): Figure => ({
       suite: 'projector',
-      name: `events a second ${over}`,
-      unit: '1/s',
-      ours: values('ours', 'rate'),
-      floor: values('floor', 'rate'),
-      ...(rate === undefined ? {} : { must: { least: rate } }),
-    };
-    yield {
-      suite: 'projector',
-      name: `CPU an event ${over}`,
-      unit: 'µs',
-      ours: values('ours', 'cpu'),
-      floor: values('floor', 'cpu'),
-      ...(cpu === undefined ? {} : { must: { most: cpu } }),
-    };
+      name: `${name} ${over}`,
+      unit,
+      ours: rounds.map((round) => round.ours[key]),
+      floor: rounds.map((round) => round.floor[key]),
+      ...(must === undefined ? {} : { must }),
+    });
+    yield figure('events a second', '1/s', 'rate', rate);
+    yield figure('CPU an event', 'µs', 'cpu', cpu);
   }
 };
