@@ -100,7 +100,8 @@ function welcome(
     'Send a signed webhook, and ask where its end user stands:',
     '',
     `  curl -i ${webhook} -H 'Heron-Signature: ${sign(Buffer.from(body), secret)}' --data-binary '${body}'`,
-    `  curl ${queryApi}end-users/myenduser`,
+    // Waiting: pasted together, the second comes before the state of the first is there.
+    `  curl '${queryApi}end-users/myenduser?wait_for=processed&timeout=20'`,
     '',
     'More webhooks: npx heron send end_user.failed --end-user anyone. Ctrl-C stops everything.',
     '',

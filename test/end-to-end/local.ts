@@ -95,7 +95,7 @@ export function withInstalledEmulators(): Env {
 }
 
 /** A port that is free, and so is the next. */
-async function twoPorts(): Promise<number> {
+export async function twoPorts(): Promise<number> {
   for (;;) {
     const port = 20_000 + Math.floor(Math.random() * 10_000);
     const free = await Promise.all([isFree(port), isFree(port + 1)]);

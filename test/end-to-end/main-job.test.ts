@@ -1,10 +1,14 @@
+import { execFile, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { eventId } from '../../functions/events/event.ts';
 import { findEmulator } from '../../functions/local/emulators.ts';
 import vectors from '../heron/vectors.json' with { type: 'json' };
-import { heron, type Local, startLocal, withInstalledEmulators, withoutEmulators } from './local.ts';
+import { until } from '../until.ts';
+import { HERON, heron, type Local, startLocal, twoPorts, withInstalledEmulators, withoutEmulators } from './local.ts';
 
 const SECRET = vectors.secret;
 const [example] = vectors.accept;
@@ -12,6 +16,8 @@ const [example] = vectors.accept;
 const installed = (['Pub/Sub', 'Firestore'] as const).every(
   (name) => findEmulator(name, withInstalledEmulators()).kind === 'installed',
 );
+
+const hasCurl = spawnSync('curl', ['--version']).status === 0;
 
 type Vector = { readonly body_base64: string; readonly signature: string | null };
 
@@ -155,6 +161,32 @@ describe.skipIf(!installed)('npm start with emulators', () => {
 
   it('leaves no process behind at Ctrl-C, Java included', async () => {
     expect(await local().interrupt()).toEqual({ code: 0, left: [] });
+  });
+});
+
+describe.each([
+  ['without emulators', true, withoutEmulators()],
+  ['with emulators', installed, withInstalledEmulators()],
+])('what npm start prints, %s', (_, isHere, env) => {
+  it.skipIf(!isHere || !hasCurl)('sends a webhook and says where its end user stands, pasted at once', async () => {
+    const args = [HERON, 'dev', '--port', String(await twoPorts())];
+    const child = spawn(process.execPath, args, { env: { ...env, HERON_SHARED_SECRET: SECRET }, stdio: 'pipe' });
+    const ended = once(child, 'close');
+    try {
+      let printed = '';
+      child.stdout.setEncoding('utf8').on('data', (text) => {
+        printed += text;
+      });
+      await until(() => printed.includes('Ctrl-C stops everything') || child.exitCode !== null);
+      const commands = printed.match(/^ {2}curl .*$/gm) ?? [];
+      expect(commands).toHaveLength(2);
+      const { stdout } = await promisify(execFile)('sh', ['-c', commands.join('\n')]);
+      expect(stdout).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
+      expect(stdout).toMatch(/"end_user_id":"myenduser","status":"processed"/);
+    } finally {
+      child.kill('SIGINT');
+      await ended;
+    }
   });
 });
 
