@@ -180,7 +180,8 @@ onProject(program, 'listen', 'forward events of a project to a service on this m
 By subscriptions of your own, listen_NAME.TOPIC: they take events from the first start on, and nobody else's go away.
 What comes while this is closed waits, for 7 days; 8 days after it was last open they are deleted by themselves.
 Each event is pushed as in production, unwrapped: the body, and ce-* headers. A 2xx acknowledges it; what is refused or
-not answered within 60 s comes again, without end, as there are no dead letters. While nothing listens there, all waits.
+not answered within 60 s comes again, without end, as there are no dead letters; what a handler of the kit discards is
+logged by it and done with. While nothing listens there, all waits.
 
   heron listen --project my-project --to http://localhost:3000/ --topic 'end_user.*' --name jane`,
   )

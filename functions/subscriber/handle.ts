@@ -3,7 +3,7 @@ import { parseInstant } from '../heron/instant.ts';
 import { isHeronTopic } from '../heron/topics.ts';
 import { describe, type Log, type LogFields, type Severity, traceOf } from '../log.ts';
 import type { SendDeadLetter } from './dead-letter.ts';
-import { type Delivery, type Envelope, NotAnEvent, subscriberOf } from './message.ts';
+import { type Delivery, type Envelope, isListeners, NotAnEvent, subscriberOf } from './message.ts';
 import { contextOf, Discard, type Noted, RetryAfter, type Serving, type Task } from './subscriber.ts';
 
 /** What becomes of a message, whatever way it came. */
@@ -66,7 +66,10 @@ export async function handle(
   { deadLetter, name, topicPrefix, log, arrived, milliseconds, over, traceHeaders = {} }: Handling,
 ): Promise<Answer> {
   const { attributes, messageId, publishTime, subscription, attempt } = envelope;
-  const subscriber = name ?? subscriberOf(subscription, topicPrefix);
+  const called = subscriberOf(subscription, topicPrefix);
+  // A developer's copy: what comes of it has no part in the subscriber's own dead letters and marks.
+  const isCopy = called !== undefined && isListeners(called);
+  const subscriber = isCopy ? called : (name ?? called);
   const left = () => Math.max(0, milliseconds - (performance.now() - arrived));
   let noted: Noted = {};
   const say = (
@@ -115,8 +118,8 @@ export async function handle(
       };
       const context = contextOf(envelope, { known: isHeronTopic(facts.topic ?? ''), signal: deadline.signal, note });
       const unnamed = subscription?.split('/').at(-1) ?? '';
-      const called = subscriber === undefined ? unnamed : `${topicPrefix}${subscriber}`;
-      const outcome = await Promise.race([task({ context, subscriber: called, milliseconds: left() }), late]);
+      const whose = subscriber === undefined ? unnamed : `${topicPrefix}${subscriber}`;
+      const outcome = await Promise.race([task({ context, subscriber: whose, milliseconds: left() }), late]);
       if (outcome === 'late') return 'late';
       const { severity = 'INFO', message = outcome === 'handled' ? 'handled' : 'seen before', ...fields } = noted;
       say(severity, message, { outcome, ...fields });
@@ -138,6 +141,11 @@ export async function handle(
 
   const discard = async ({ message: reason, cause }: Discard): Promise<Answer | 'late'> => {
     const fields = { reason, ...(cause !== undefined && { error: describe(cause) }) };
+    if (isCopy) {
+      const told = `discarded: ${reason}. It is gone, as heron listen has no dead letters.`;
+      otherwise('WARNING', told, { ...fields, outcome: 'discarded' });
+      return { kind: 'acknowledge' };
+    }
     if (deadLetter === undefined || subscriber === undefined) {
       const why =
         deadLetter === undefined

@@ -193,6 +193,11 @@ export function subscriberOf(subscription: string | undefined, prefix = ''): str
   return /^(.+?)\.(?:[^.]+\.[^.]+|unrouted)$/.exec(name)?.[1];
 }
 
+/** Whether a name is that of `heron listen`'s subscriptions: an underscore is in no subscriber's. */
+export function isListeners(name: string): boolean {
+  return name.includes('listen_');
+}
+
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 type Native = {

@@ -226,6 +226,18 @@ describe('what is discarded', () => {
     ]);
   });
 
+  it.each([{}, { name: 'underwriting' }, { deadLetter: undefined }])(
+    'under heron listen is logged and done with, and no dead letter of anybody, given %j',
+    async (options) => {
+      const { lines, letters, respond } = discarding('never', options as HandlerOptions);
+      const subscription = 'projects/p/subscriptions/staging-listen_jane.end_user.processed';
+      const sent = pushed('a.b', {}, { 'x-goog-pubsub-subscription-name': subscription });
+      expect((await respond(requestOf(sent))).status).toBe(204);
+      expect(letters).toEqual([]);
+      expect(lines).toMatchObject([{ severity: 'WARNING', outcome: 'discarded', reason: 'never' }]);
+    },
+  );
+
   it('comes again where the dead letter is not taken', async () => {
     const { lines, respond } = discarding('never', { deadLetter: () => Promise.reject(new Error('down')) });
     expect((await respond(requestOf(pushed('a.b', {})))).status).toBe(503);

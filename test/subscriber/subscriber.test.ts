@@ -234,6 +234,12 @@ describe('a once', () => {
       'projects/p/subscriptions/staging-replay.ledger',
       'staging-ledger',
     ],
+    [
+      "that of heron listen, whatever is given, so that no other's is marked",
+      { name: 'ledger', topicPrefix: 'staging-' },
+      'projects/p/subscriptions/staging-listen_jane.pdf.parsed',
+      'staging-listen_jane',
+    ],
     ['the whole of a subscription that was made by hand', {}, 'projects/p/subscriptions/by-hand', 'by-hand'],
   ])('is asked by the name of the subscriber: %s', async (_, options, subscription, name) => {
     const got: string[] = [];
