@@ -34,7 +34,8 @@ async function bodyOf(request: Request, maxBytes: number, milliseconds: number):
     throw Object.assign(new Error('read already'), { code: 'BODY_READ_ALREADY: give fetchHandler the request unread' });
   if (request.body === null) return { kind: 'complete', bytes: new Uint8Array() };
   const reader = request.body.getReader();
-  const body = await within<PushBody>(milliseconds, readAll(reader, maxBytes), () => ({ kind: 'timed_out' }));
+  const reading = readAll(reader, maxBytes).catch((): PushBody => ({ kind: 'client_left' }));
+  const body = await within<PushBody>(milliseconds, reading, () => ({ kind: 'timed_out' }));
   if (body.kind !== 'complete') void reader.cancel().catch(() => {});
   return body;
 }

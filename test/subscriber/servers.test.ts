@@ -142,6 +142,17 @@ describe('fetchHandler', () => {
     expect(given).toBeLessThan(20_000_000);
   });
 
+  it('survives a client that leaves', async () => {
+    const { service, log, lines } = telling();
+    const body = new ReadableStream({
+      start: (controller) => controller.enqueue(Buffer.from('{"mess')),
+      pull: (controller) => controller.error(new DOMException('The connection was closed.', 'AbortError')),
+    });
+    const request = new Request('http://127.0.0.1/', { method: 'POST', body, duplex: 'half' } as RequestInit);
+    expect((await fetchHandler(service, { log })(request)).status).toBe(400);
+    expect(lines).toMatchObject([{ severity: 'WARNING', outcome: 'client_left' }]);
+  });
+
   it('takes a request without a body for what it is', async () => {
     const { service, log } = telling();
     expect((await fetchHandler(service, { log })(new Request('http://127.0.0.1/', { method: 'POST' }))).status).toBe(
