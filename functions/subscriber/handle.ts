@@ -6,6 +6,16 @@ import type { SendDeadLetter } from './dead-letter.ts';
 import { type Delivery, type Envelope, isListeners, NotAnEvent, subscriberOf } from './message.ts';
 import { contextOf, Discard, type Noted, RetryAfter, type Serving, type Task } from './subscriber.ts';
 
+/** Of the ack deadline: the rest is for the way there and back. */
+const USABLE = 0.9;
+
+/** How many seconds a message may take at most. @param ackDeadlineSeconds the subscription's. @throws RangeError */
+export function usableSeconds(ackDeadlineSeconds: number): number {
+  if (!(ackDeadlineSeconds >= 1 && ackDeadlineSeconds <= 600))
+    throw new RangeError("ackDeadlineSeconds is a number from 1 to 600: the subscription's.");
+  return ackDeadlineSeconds * USABLE;
+}
+
 /** What becomes of a message, whatever way it came. */
 export type Answer =
   | { readonly kind: 'acknowledge' }

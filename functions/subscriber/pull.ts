@@ -5,7 +5,7 @@ import { instantOfEpoch, rfc3339 } from '../heron/instant.ts';
 import { HERON_TOPICS } from '../heron/topics.ts';
 import { describe, type Log } from '../log.ts';
 import type { SendDeadLetter } from './dead-letter.ts';
-import { handle, jobOf } from './handle.ts';
+import { handle, jobOf, usableSeconds } from './handle.ts';
 import { NotAnEvent, readMessage } from './message.ts';
 import { defaultLog } from './respond.ts';
 import { matches, type Subscriber, serve } from './subscriber.ts';
@@ -36,8 +36,6 @@ export type Pulling = {
   close(): Promise<void>;
 };
 
-/** Of the ack deadline: the rest is for the way there and back. */
-const USABLE = 0.9;
 /** Pub/Sub holds a pull open until a message comes. A connection that died in silence is noticed by this. */
 const PULL_MS = 30_000;
 const CALL_MS = 10_000;
@@ -57,7 +55,7 @@ export function deadLetters(pubsub: PubSub = new PubSub()): SendDeadLetter {
  * Pulls a subscriber's messages and has them handled, each within the ack deadline; what is not acknowledged comes
  * again. One call to Pub/Sub is open a subscription, so that all 45 share a connection: a stream for each, five by
  * default, leaves none for acknowledging (https://github.com/googleapis/nodejs-pubsub/issues/550).
- * @returns once it has begun; rejects where there are no credentials.
+ * @returns once it has begun; rejects where there are no credentials, or nothing to pull from.
  */
 export async function pull(
   subscriber: Subscriber,
@@ -73,7 +71,15 @@ export async function pull(
   }: PullOptions,
 ): Promise<Pulling> {
   const serving = serve(subscriber);
-  const milliseconds = ackDeadlineSeconds * 1000 * USABLE;
+  const milliseconds = usableSeconds(ackDeadlineSeconds) * 1000;
+  const chosen = topicsOf(topics);
+  if (!name) throw new TypeError("pull() takes the subscriber's name, as Terraform has it.");
+  if (!(Number.isInteger(concurrency) && concurrency >= 1))
+    throw new RangeError('concurrency is a whole number, 1 or more.');
+  if (chosen.length === 0)
+    throw new TypeError(
+      `pull() knows of no topic: ${topics.length === 0 ? 'no topic has a handler of its own, so give topics' : `no topic of Heron's is ${topics.join(' or ')}`}.`,
+    );
   // This finds the project's id, too.
   const config = await pubsub.getClientConfig();
   const client = new v1.SubscriberClient(config as ConstructorParameters<typeof v1.SubscriberClient>[0]);
@@ -162,7 +168,7 @@ export async function pull(
     await Promise.all(underWay);
   };
 
-  const names = [...topicsOf(topics).map((topic) => `${name}.${topic}`), `replay.${name}`];
+  const names = [...chosen.map((topic) => `${name}.${topic}`), `replay.${name}`];
   const running = Promise.all(
     names.map((each) => pullFrom(`projects/${pubsub.projectId}/subscriptions/${topicPrefix}${each}`)),
   );

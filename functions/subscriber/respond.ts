@@ -1,6 +1,6 @@
 import { cloudLog, describe, type Log } from '../log.ts';
 import type { SendDeadLetter } from './dead-letter.ts';
-import { handle, jobOf } from './handle.ts';
+import { handle, jobOf, usableSeconds } from './handle.ts';
 import { NotAnEvent, readPush } from './message.ts';
 import { type OidcCheck, type OidcOptions, oidcCheck } from './oidc.ts';
 import { type Subscriber, serve } from './subscriber.ts';
@@ -47,8 +47,6 @@ export type PushResponse = {
 
 /** A message of 10 MB in base64, and the envelope around it. */
 const MAX_PUSH_BYTES = 14_000_000;
-/** Of the ack deadline: the rest is for the way there and back. */
-const USABLE = 0.9;
 
 /** Answers push requests for a subscriber, which is as it is from now on. Never rejects. */
 export function responder(
@@ -58,15 +56,14 @@ export function responder(
     name,
     topicPrefix = '',
     ackDeadlineSeconds = 60,
-    timeoutSeconds = ackDeadlineSeconds * USABLE,
+    timeoutSeconds = usableSeconds(ackDeadlineSeconds),
     oidc,
     log = defaultLog(),
   }: HandlerOptions = {},
 ): (request: PushRequest) => Promise<PushResponse> {
-  if (!(ackDeadlineSeconds >= 1 && ackDeadlineSeconds <= 600))
-    throw new RangeError("ackDeadlineSeconds is a number from 1 to 600: the subscription's.");
-  if (!(timeoutSeconds > 0 && timeoutSeconds <= ackDeadlineSeconds * USABLE))
-    throw new RangeError(`timeoutSeconds is over 0, and at most ${USABLE} of ackDeadlineSeconds.`);
+  const most = usableSeconds(ackDeadlineSeconds);
+  if (!(timeoutSeconds > 0 && timeoutSeconds <= most))
+    throw new RangeError(`timeoutSeconds is over 0, and at most nine tenths of ackDeadlineSeconds: ${most}.`);
   const milliseconds = timeoutSeconds * 1000;
   const serving = serve(subscriber);
   const check: OidcCheck | undefined = oidc && oidcCheck(oidc);

@@ -8,6 +8,19 @@ import { event } from '../../functions/subscriber/testing.ts';
 import { hasPubSub, newProject } from '../emulators.ts';
 import { linesOf } from './given.ts';
 
+describe('pull', () => {
+  const service = subscriber(() => {}).on('pdf.failed', () => {});
+  it.each([
+    [/takes the subscriber's name/, service, { name: '' }],
+    [/no topic has a handler of its own, so give topics/, subscriber(() => {}), {}],
+    [/no topic of Heron's is pfd\.\* or \*\.x/, service, { topics: ['pfd.*', '*.x'] }],
+    [/concurrency is a whole number/, service, { concurrency: 0 }],
+    [/ackDeadlineSeconds is a number from 1 to 600/, service, { ackDeadlineSeconds: 601 }],
+  ])('refuses what would pull nothing: %s', async (message, of, options) => {
+    await expect(pull(of, { name: 'ledger', ...options })).rejects.toThrow(message);
+  });
+});
+
 describe.skipIf(!hasPubSub)('pull, on the emulator', () => {
   const pubsub = new PubSub({ projectId: newProject() });
   const topics = [
