@@ -147,6 +147,11 @@ describe('the package heron-events', () => {
     await exec(join(BIN, 'attw'), args, { cwd: project }).catch(said);
   });
 
+  const withPeers = async () => {
+    const peers = join(project, 'node_modules', '@google-cloud');
+    if (!existsSync(peers)) await symlink(join(ROOT, 'node_modules', '@google-cloud'), peers);
+  };
+
   const compile = async (file: string) => {
     const options = ['--ignoreConfig', '--module', 'nodenext', '--target', 'es2022', '--strict', '--outDir', 'out'];
     await exec(
@@ -182,9 +187,23 @@ describe('the package heron-events', () => {
   );
 
   it(
+    'is what our README says: its service and the test of that run',
+    async () => {
+      await withPeers();
+      const text = await readFile(join(ROOT, 'README.md'), 'utf8');
+      const files = [...text.matchAll(/```js\n(\/\/ (\w+\.js).*?)```/gs)];
+      expect(files.map(([, , name]) => name)).toEqual(['index.js', 'test.js']);
+      for (const [, program = '', name = ''] of files) await writeFile(join(project, name), program);
+      const { stdout } = await exec(process.execPath, ['test.js'], { cwd: project }).catch(said);
+      expect(stdout).toContain('decided on acme-4\n');
+    },
+    2 * MINUTES,
+  );
+
+  it(
     'loads beside its peers',
     async () => {
-      await symlink(join(ROOT, 'node_modules', '@google-cloud'), join(project, 'node_modules', '@google-cloud'));
+      await withPeers();
       const program = await compile('with-peers.ts').catch(said);
       const { stdout } = await exec(process.execPath, [program], { cwd: project }).catch(said);
       expect(stdout).toBe('function\n');
