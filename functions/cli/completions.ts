@@ -11,8 +11,12 @@ const SHELLS = ['bash', 'zsh', 'fish'];
 
 /**
  * The library's script for bash takes the words of a line from the package bash-completion, which not every machine has,
- * and declares constants, which fails where it is read twice.
+ * declares constants, which fails where it is read twice, and never lets bash suggest files.
  */
+function adapted(script: string): string {
+  return script.replaceAll(/^readonly /gm, '').replace(/^complete -F/m, 'complete -o default -F');
+}
+
 const FOR_BASH = `# Where the package bash-completion is not there.
 declare -F _get_comp_words_by_ref >/dev/null || _get_comp_words_by_ref() {
     cur=\${COMP_WORDS[COMP_CWORD]} prev=\${COMP_WORDS[COMP_CWORD-1]} words=("\${COMP_WORDS[@]}") cword=$COMP_CWORD
@@ -24,7 +28,7 @@ export async function completions(program: Command, shell: string): Promise<numb
   if (!SHELLS.includes(shell))
     throw new CommandFailed(`There are completions for ${SHELLS.join(', ')}, not for ${shell}.`, 'misused');
   const script = printedBy(() => completionOf(program).setup('heron', 'heron', shell));
-  print(shell === 'bash' ? `${FOR_BASH}${script.replaceAll(/^readonly /gm, '')}` : script);
+  print(shell === 'bash' ? `${FOR_BASH}${adapted(script)}` : script);
   return 0;
 }
 
@@ -43,15 +47,29 @@ function printedBy(work: () => void): string {
 
 /** Answers a shell that completes a line: `heron complete -- WORD…`. Resolves with the exit code. */
 export async function complete(program: Command): Promise<number> {
-  completionOf(program).parse(process.argv.slice(process.argv.indexOf('--') + 1));
+  const words = withoutOthers(process.argv.slice(process.argv.indexOf('--') + 1));
+  const answer = printedBy(() => completionOf(program, words.at(-1)).parse([...words]));
+  // The library tells shells to suggest no files, wherever that is.
+  print(FILE_OPTIONS.includes(words.at(-2) ?? '') ? ':0' : answer);
   return 0;
 }
 
+const LIST_OPTIONS = ['--topic', '--topics'];
+const FILE_OPTIONS = ['--body', '--check'];
+
+/** Of an option that takes several values the library knows one: the others go, but for the last, which is completed. */
+function withoutOthers(words: readonly string[]): readonly string[] {
+  const at = words.findLastIndex((word) => word.startsWith('-'));
+  return LIST_OPTIONS.includes(words[at] ?? '') ? [...words.slice(0, at + 1), ...words.slice(at + 1).slice(-1)] : words;
+}
+
 const TOPICS = [...HERON_TOPICS, UNROUTED];
+/** Or by what has been typed of it. */
+type Suggested = readonly string[] | ((typed: string) => readonly string[]);
 /** What is suggested where a command's argument or option's value is typed. */
-const VALUES: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>> = {
+const VALUES: Readonly<Record<string, Readonly<Record<string, Suggested>>>> = {
   send: { topic: HERON_TOPICS },
-  wait: { for: STATUSES },
+  wait: { for: continuing },
   tail: { topic: TOPICS },
   listen: { topic: TOPICS },
   schema: { topic: HERON_TOPICS },
@@ -63,7 +81,15 @@ const VALUES: Readonly<Record<string, Readonly<Record<string, readonly string[]>
   ),
 };
 
-function completionOf(program: Command) {
+/** Statuses, each behind what of a list with commas has been typed. */
+function continuing(typed: string): readonly string[] {
+  const start = typed.slice(0, typed.lastIndexOf(',') + 1);
+  const others = STATUSES.filter((status) => !start.split(',').includes(status));
+  return others.map((status) => `${start}${status}`);
+}
+
+/** @param typed the beginning of the word that is completed. */
+function completionOf(program: Command, typed = '') {
   const root = tab(program);
   for (const [name, values] of Object.entries(VALUES))
     for (const [of, suggested] of Object.entries(values)) {
@@ -71,7 +97,7 @@ function completionOf(program: Command) {
       const place: Argument | Option | undefined = command?.arguments.get(of) ?? command?.options.get(of);
       if (place === undefined) throw new Error(`No command ${name} takes ${of}.`);
       place.handler = (suggest) => {
-        for (const value of suggested) suggest(value, '');
+        for (const value of typeof suggested === 'function' ? suggested(typed) : suggested) suggest(value, '');
       };
     }
   return root;

@@ -91,10 +91,14 @@ describe.each(Object.keys(COMPLETE))('completions in %s', (shell) => {
     expect([...(await complete('heron wait acme --for re'))].sort()).toEqual(['ready', 'review_requested', 'reviewed']);
     expect(await complete('heron send end_user.pr')).toEqual(['end_user.processed']);
     expect(await complete('heron replay --to ')).toEqual(['projector']);
+    expect(await complete('heron wait acme --for processed,fa')).toEqual(['processed,failed']);
+    expect(await complete('heron listen --topic pdf.failed end_user.fa')).toEqual(['end_user.failed']);
   });
 });
 
 describe('heron completions', () => {
+  const suggested = async (...words: readonly string[]) => (await heron(['complete', '--', ...words])).stdout;
+
   it.each(['bash', 'zsh', 'fish'])('prints what %s reads', async (shell) => {
     const { code, stdout, stderr } = await heron(['completions', shell]);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
@@ -102,14 +106,38 @@ describe('heron completions', () => {
   });
 
   it('knows commands, options, topics and statuses', async () => {
-    const suggested = async (...words: string[]) => (await heron(['complete', '--', ...words])).stdout;
     expect(await suggested('dead')).toMatch(/^dead-letters\t/);
     expect(await suggested('dead-letters', 'red')).toMatch(/^redrive\t/);
     expect(await suggested('status', '--u')).toMatch(/^--url\t/);
-    expect(await suggested('send', 'pdf.')).toMatch(/^pdf\.\w+\t/);
-    expect(await suggested('tail', '--topic', 'unr')).toMatch(/^unrouted\t/);
-    expect(await suggested('webhooks', 'register', '--topics', 'end_user.f')).toMatch(/^end_user\.failed\t/);
     expect(await suggested('completions', '')).toMatch(/^bash\t\nzsh\t\nfish\t\n/);
+  });
+
+  it.each([
+    [['send'], 'pdf.f', ['pdf.failed']],
+    [['schema'], 'pdf.f', ['pdf.failed']],
+    [['tail', '--topic'], 'unr', ['unrouted']],
+    [['listen', '--topic'], 'transactions.d', ['transactions.deleted']],
+    [['replay', '--topic', 'pdf.failed'], 'unr', ['unrouted']],
+    [['replay', '--to'], '', ['projector']],
+    [['webhooks', 'register', '--topics', 'pdf.failed', 'pdf.parsed'], 'end_user.fa', ['end_user.failed']],
+    [['wait', 'a', '--for'], 'pro', ['processed']],
+    [['wait', 'a', '--for'], 'new,processed,rev', ['new,processed,review_requested', 'new,processed,reviewed']],
+    [['wait', 'a', '--for'], 'processed,pro', []],
+    [['dead-letters', 'list', '--subscriber'], '', ['projector']],
+    [['dead-letters', 'show', '--subscriber'], '', ['projector']],
+    [['dead-letters', 'redrive', '--subscriber'], '', ['projector']],
+    [['dead-letters', 'discard', '--subscriber'], '', ['projector']],
+  ])('after %j and %j suggests %j, and no file', async (before, typed, values) => {
+    const answer = (await suggested(...before, typed)).trimEnd().split('\n');
+    expect(answer).toEqual([...values.map((value) => `${value}\t`), ':4']);
+  });
+
+  it.each([
+    ['send', '--body'],
+    ['schema', 'pdf.failed', '--check'],
+  ])('leaves files to the shell, which bash has been told: %s … %s', async (...before) => {
+    expect(await suggested(...before, '')).toBe(':0\n');
+    expect((await heron(['completions', 'bash'])).stdout).toMatch(/^complete -o default -F \S+ heron$/m);
   });
 
   it('says which shells it knows', async () => {
