@@ -16,6 +16,9 @@ export type DeadLetterOptions = {
   readonly json: boolean;
 };
 
+/** Whose they are, unless another is named. */
+const PROJECTOR = 'projector';
+
 /** Everything but the message. */
 type Facts = Omit<DeadLetter, 'message'>;
 
@@ -28,7 +31,13 @@ export async function list(options: DeadLetterOptions, env: Env): Promise<number
   listed.sort(bySince);
   const { subscriber, json } = options;
   if (json) printJson({ subscriber, dead_letters: listed.map(told), incomplete });
-  else print([...listed.map(block), `${count(listed.length)} of ${subscriber}.`].join('\n\n'));
+  else {
+    print([...listed.map(block), `${count(listed.length)} of ${subscriber}.`].join('\n\n'));
+    if (listed.length > 0)
+      note(
+        `heron dead-letters show ID${same(options)} reads one whole, redrive ID (or --all) sends it again, discard ID takes it away.`,
+      );
+  }
   return incomplete ? 1 : 0;
 }
 
@@ -96,8 +105,11 @@ async function settling(
   const failed = outcomes.flatMap(({ facts, error }) => (error === null ? [] : [{ ...told(facts), error }]));
   const succeeded = outcomes.flatMap(({ facts, error }) => (error === null ? [told(facts)] : []));
   if (json) printJson({ subscriber, [done]: succeeded, failed, ...toured });
-  else
+  else {
     print(`${count(succeeded.length)} of ${subscriber} ${done}${failed.length > 0 ? `, ${failed.length} not` : ''}.`);
+    if (done === 'redriven' && succeeded.length > 0)
+      note(`What is refused again comes back: heron dead-letters list${same(options)} shows it.`);
+  }
   return exitCode(toured, failed) || (toured.again ? 1 : 0);
 }
 
@@ -155,6 +167,12 @@ async function touring<T extends Toured>(
   }
 }
 
+/** The options by which another command works on the same. */
+function same({ subscriber, project }: DeadLetterOptions): string {
+  const whose = subscriber === PROJECTOR ? '' : ` --subscriber ${visible(subscriber)}`;
+  return `${whose}${project === undefined ? '' : ` --project ${visible(project)}`}`;
+}
+
 function exitCode({ missing, incomplete }: Toured, failed: readonly unknown[]): number {
   return missing.length > 0 || incomplete || failed.length > 0 ? 1 : 0;
 }
@@ -191,16 +209,17 @@ function bySince(a: Facts, b: Facts): number {
 /** A dead letter in a few lines. */
 function block(facts: Facts): string {
   const { id, subscription, reason, deliveries, published_at, dead_lettered_at, topic, event_id, bytes } = facts;
-  const rows = {
-    reason,
-    from: subscription,
-    deliveries: deliveries === null ? null : String(deliveries),
-    since: published_at && rfc3339(published_at),
-    'given up': rfc3339(dead_lettered_at),
-    event: event_id,
-  };
-  const head = [styled('bold', visible(id)), visible(topic ?? 'no topic'), `${bytes.toLocaleString('en')} bytes`];
-  return [head.join('  '), ...table(rows)].join('\n');
+  const rows: readonly (readonly [string, string | null])[] = [
+    ['reason', reason],
+    ['from', subscription],
+    ['deliveries', deliveries === null ? null : String(deliveries)],
+    ['since', published_at && rfc3339(published_at)],
+    ['given up', rfc3339(dead_lettered_at)],
+    ['event', event_id],
+  ];
+  const known = rows.flatMap(([name, value]) => (value === null ? [] : [[name, value] as const]));
+  const head = [styled('bold', visible(id)), visible(topic ?? 'no topic'), counted(bytes, 'byte')];
+  return [head.join('  '), ...table(Object.fromEntries(known))].join('\n');
 }
 
 function content({ message: { data, attributes }, bytes }: DeadLetter): string {
@@ -209,12 +228,13 @@ function content({ message: { data, attributes }, bytes }: DeadLetter): string {
   return [styled('bold', 'attributes'), ...table(attributes), styled('bold', 'body'), body].join('\n');
 }
 
-function table(rows: Readonly<Record<string, string | null>>): readonly string[] {
+function table(rows: Readonly<Record<string, string>>): readonly string[] {
   const names = Object.keys(rows).map(visible);
   const width = Math.max(0, ...names.map((name) => name.length));
-  return Object.values(rows).map(
-    (value, i) => `  ${styled('dim', names[i]?.padEnd(width) ?? '')}  ${visible(value ?? '–')}`,
-  );
+  return Object.values(rows).map((value, i) => {
+    const text = visible(value).replaceAll('\n', `\n${' '.repeat(width + 4)}`);
+    return `  ${styled('dim', names[i]?.padEnd(width) ?? '')}  ${text}`;
+  });
 }
 
 function count(letters: number): string {

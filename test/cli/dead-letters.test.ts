@@ -44,6 +44,8 @@ const test = it.extend<{
   world: {
     bury(message: Message): Promise<string>;
     run(...args: string[]): ReturnType<typeof heron>;
+    /** The same without --quiet. */
+    runAloud(...args: string[]): ReturnType<typeof heron>;
     ids(): Promise<string[]>;
     replayed(): Promise<Message[]>;
     pushReplaysTo(endpoint: string): Promise<void>;
@@ -71,6 +73,7 @@ const test = it.extend<{
       },
       bury: (message) => publisher.publish('dead-letter.reader', message, 5_000),
       run: (...args) => run(args),
+      runAloud: (command = '', ...others) => heron(['dead-letters', command, '--subscriber', 'reader', ...others], env),
       ids: async () => {
         const { dead_letters } = JSON.parse((await run(['list', '--json'])).stdout);
         return dead_letters.map(({ id }: { id: string }) => id);
@@ -123,6 +126,35 @@ describe.skipIf(!hasPubSub).concurrent('heron dead-letters', () => {
     for (const part of [id, 'the event cannot be folded', message.attributes['ce-id'], '1 dead letter of reader.'])
       expect(again.stdout).toContain(part);
     expect(again.stdout).not.toContain('eus_a');
+  });
+
+  test('lists them for people, one value below the other, and says what next', async ({ world }) => {
+    const message = { data: Buffer.from('x'), attributes: {} };
+    const poor = toDeadLetter(message, { subscriber: 'reader', reason: 'it is no event\n  at all' });
+    const first = await world.bury(dead(message));
+    const second = await world.bury(poor);
+    const { code, stdout, stderr } = await world.runAloud('list');
+    expect(code).toBe(0);
+    expect(stdout.replaceAll(/2\d{3}-\S+Z/g, 'TIME')).toBe(
+      [
+        `${first}  no topic  1 byte`,
+        '  reason    the event cannot be folded',
+        '  from      reader.end_user.processed',
+        '  since     TIME',
+        '  given up  TIME',
+        '',
+        `${second}  no topic  1 byte`,
+        '  reason    it is no event',
+        '              at all',
+        '  given up  TIME',
+        '',
+        '2 dead letters of reader.',
+        '',
+      ].join('\n'),
+    );
+    expect(stderr).toMatch(/^heron dead-letters show ID --subscriber reader reads one whole, redrive ID/m);
+    const redriven = await world.runAloud('redrive', second);
+    expect(redriven.stderr).toMatch(/^What is refused again comes back: heron dead-letters list --subscriber reader/m);
   });
 
   test('lists none, which is no failure', async ({ world }) => {
