@@ -2,6 +2,7 @@ import { isRecord } from '../heron/json.ts';
 import type { EventAnswer, EventPageAnswer } from '../query/answers.ts';
 import { counted, inLine, note, print, printJson, readerGone, sayWaiting, styled } from './output.ts';
 import { ask, type QueryOptions } from './query-api.ts';
+import { topicColumn } from './topic-pattern.ts';
 
 export type EventsOptions = QueryOptions & { readonly limit: number; readonly json: boolean };
 
@@ -49,7 +50,7 @@ function timeline(found: readonly EventAnswer[]): string {
       day = date;
       const facts = [
         inLine(time === '' ? '–' : time.slice(0, 12)).padEnd(12),
-        inLine(topic).padEnd(28),
+        topicColumn(topic),
         styled(colour(status), inLine(status).padEnd(16)),
         styled('dim', inLine(id).slice(0, 8)),
         lateness(created, received_at),

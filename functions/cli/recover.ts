@@ -1,10 +1,11 @@
 import type { Env } from '../config.ts';
 import { parseInstant, rfc3339 } from '../heron/instant.ts';
 import type { Log } from '../log.ts';
-import type { Recovered } from '../recover/recover.ts';
+import type { Outcome, Recovered, RecoverOptions as RecoveryOptions } from '../recover/recover.ts';
 import { heronApiFailure } from './heron-api.ts';
-import { complain, counted, print, printJson, progress, sayWaiting, styled } from './output.ts';
+import { complain, counted, inLine, print, printJson, progress, sayWaiting, styled } from './output.ts';
 import { announce, envOf } from './project.ts';
+import { topicColumn } from './topic-pattern.ts';
 
 export type RecoverOptions = {
   readonly since?: string;
@@ -30,7 +31,11 @@ export async function recover({ since, dryRun, project, json }: RecoverOptions, 
   const hush = sayWaiting("Heron's API");
   try {
     let met = 0;
-    const onAttempt = () => progress(`${counted(++met, 'attempt')} looked at`);
+    const onAttempt: RecoveryOptions['onAttempt'] = (outcome, { heron_id, topic }) => {
+      const done = DONE[outcome];
+      if (done && !json) print(`${done[dryRun ? 1 : 0].padEnd(WIDTH)}  ${topicColumn(topic)}  ${inLine(heron_id)}`);
+      progress(`${counted(++met, 'attempt')} looked at`);
+    };
     const from = since === undefined ? undefined : (parseInstant(since) ?? undefined);
     const recovered = await run({ since: from, dryRun, signal: interrupted.signal, onAttempt });
     progress('');
@@ -45,6 +50,13 @@ export async function recover({ since, dryRun, project, json }: RecoverOptions, 
     await close();
   }
 }
+
+/** What is told of one by one: what was done, and what would be. */
+const DONE: Partial<Record<Outcome, readonly [did: string, would: string]>> = {
+  recovered: ['brought in', 'to bring in'],
+  resend_requested: ['asked for again', 'to ask for again'],
+};
+const WIDTH = Math.max(...Object.values(DONE).flatMap((words) => words.map(({ length }) => length)));
 
 function summary(recovered: Recovered, dryRun: boolean): string {
   const {

@@ -4,6 +4,7 @@ import type { Env } from '../config.ts';
 import { follow, type Plan } from './following.ts';
 import { counted, inLine, note, print, printJson, styled } from './output.ts';
 import { envOf } from './project.ts';
+import { topicColumn } from './topic-pattern.ts';
 
 export type TailOptions = {
   readonly topic?: readonly string[];
@@ -40,7 +41,7 @@ export function line(attributes: Message['attributes']): string {
   const { 'ce-time': time, 'ce-type': topic, 'ce-subject': heronId, 'ce-enduserid': endUserId } = attributes;
   const facts = [
     styled('dim', inLine(time?.slice(0, 19).replace('T', ' ')).padEnd(19)),
-    inLine(topic).padEnd(28),
+    topicColumn(topic),
     inLine(attributes['ce-status']).padEnd(16),
     inLine(endUserId ?? heronId),
   ];

@@ -5,6 +5,7 @@ import { DEPRECATED_TOPICS, HERON_TOPICS } from '../heron/topics.ts';
 import { CommandFailed } from './failure.ts';
 import { heronApi, heronApiFailure } from './heron-api.ts';
 import { complain, counted, inLine, note, print, printJson, styled } from './output.ts';
+import { topicColumn } from './topic-pattern.ts';
 
 export type RegisterOptions = {
   readonly topics?: readonly string[];
@@ -24,9 +25,12 @@ export async function list({ json }: { readonly json: boolean }, env: Env): Prom
   else
     for (const { topic, url, is_enabled } of registered)
       print(`${topicColumn(topic)}  ${is_enabled ? styled('green', 'on ') : styled('yellow', 'off')}  ${inLine(url)}`);
-  const missing = HERON_TOPICS.filter((topic) => !registered.some((one) => one.topic === topic && one.is_enabled));
+  const wanted = HERON_TOPICS.filter((topic) => !DEPRECATED_TOPICS.includes(topic));
+  const missing = wanted.filter((topic) => !registered.some((one) => one.topic === topic && one.is_enabled));
   if (!json && missing.length > 0)
-    note(`${counted(missing.length, 'documented topic')} of ${HERON_TOPICS.length} go nowhere.`);
+    note(
+      `${missing.length} of ${wanted.length} topics that Heron documents are sent nowhere: heron webhooks register --all --url URL has them sent.`,
+    );
   return 0;
 }
 
@@ -52,7 +56,12 @@ export async function register(options: RegisterOptions, env: Env): Promise<numb
     if (!json) for (const step of steps) print(shownStep(step));
     if (dryRun || changes.length === 0) {
       if (json) printJson({ url, changed: 0, failed: 0, steps: steps.map(told) });
-      else print(changes.length === 0 ? 'Nothing to change.' : `${counted(changes.length, 'change')} to make.`);
+      else
+        print(
+          changes.length === 0
+            ? 'Nothing to change.'
+            : `${counted(changes.length, 'change')} to make, and none made: leave out --dry-run for that.`,
+        );
       return 0;
     }
     if (!yes && !(await agreed(changes.length)))
@@ -100,8 +109,4 @@ function told({ kind, topic, ...rest }: Step) {
 function shownStep({ kind, topic }: Step): string {
   const style = { create: 'green', enable: 'green', keep: 'dim', delete: 'red' } as const;
   return `${styled(style[kind], kind.padEnd(6))}  ${inLine(topic)}`;
-}
-
-function topicColumn(topic: string): string {
-  return inLine(topic).padEnd(42);
 }

@@ -28,7 +28,7 @@ export type RecoverOptions = {
 };
 
 /** `settled`: an earlier run dealt with it; `retrying`: Heron will send it again by itself; `failed`: the next run's. */
-type Outcome = Settled | 'settled' | 'retrying' | 'failed';
+export type Outcome = Settled | 'settled' | 'retrying' | 'failed';
 
 export type Recovered = Readonly<Record<Outcome, number>> & {
   readonly attempts: number;

@@ -283,13 +283,13 @@ describe('heron events', () => {
     expect({ code, stderr }).toEqual({ code: 0, stderr: '3 events, all there are.\n' });
     expect(stdout.split('\n')).toEqual([
       '2026-08-10',
-      '  12:24:39.123 end_user.created             new              00000000 +5 min',
+      '  12:24:39.123 end_user.created                      new              00000000 +5 min',
       '',
       '2026-08-11',
-      '  12:24:39.123 end_user.failed              failed\\u{1b}     00000000 +2 h 5 min',
+      '  12:24:39.123 end_user.failed                       failed\\u{1b}     00000000 +2 h 5 min',
       '',
       '2026-08-12',
-      '  12:24:39.123 end_user.failed              failed\\u{1b}     00000000 +5 min',
+      '  12:24:39.123 end_user.failed                       failed\\u{1b}     00000000 +5 min',
       '',
     ]);
   });

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { provision } from '../../functions/bus/provision.ts';
 import { topology } from '../../functions/bus/topology.ts';
+import { DEPRECATED_TOPICS, HERON_TOPICS } from '../../functions/heron/topics.ts';
 import { hasFirestore, hasPubSub, newProject } from '../emulators.ts';
 import { heron } from '../end-to-end/local.ts';
 import { HeronStandIn, type StandInAttempt } from '../recover/heron-stand-in.ts';
@@ -40,16 +41,36 @@ describe.skipIf(!hasFirestore || !hasPubSub)('heron recover', { timeout: 120_000
     expect(JSON.parse(dry.stdout)).toMatchObject({ recovered: 2, resend_requested: 1, dry_run: true });
     expect(standIn.resent).toEqual([]);
 
-    const first = await heron(['recover', '--json'], env);
-    expect({ code: first.code, ...JSON.parse(first.stdout) }).toMatchObject({
+    const lines = (...words: string[]) =>
+      words.map((word, n) => `${word} +end_user\\.processed +evt_${n + 1}\\n`).join('');
+    expect((await heron(['recover', '--dry-run'], env)).stdout).toMatch(
+      new RegExp(
+        `^${lines('to bring in', 'to bring in', 'to ask for again')}3 failed attempts .*: 2 would be brought in, 1 would`,
+      ),
+    );
+
+    standIn.attempts.push(attempt(4, webhook(4)));
+    const first = await heron(['recover'], env);
+    expect(first.code).toBe(0);
+    expect(first.stdout).toMatch(
+      new RegExp(
+        `^${lines('brought in', 'brought in', 'asked for again', 'brought in')}4 failed attempts .*: 3 brought in, 1 asked`,
+      ),
+    );
+    standIn.attempts.push(attempt(5, webhook(5)));
+    const second = await heron(['recover', '--json'], env);
+    expect({ code: second.code, ...JSON.parse(second.stdout) }).toMatchObject({
       code: 0,
-      attempts: 3,
-      recovered: 2,
-      resend_requested: 1,
+      attempts: 5,
+      recovered: 1,
+      settled: 4,
       complete: true,
     });
     const again = await heron(['recover'], env);
-    expect(again).toMatchObject({ code: 0, stdout: expect.stringContaining('3 dealt with before') });
+    expect(again).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/^5 failed attempts .* 5 dealt with before/),
+    });
     expect(standIn.resent).toEqual(['evt_3']);
   });
 
@@ -88,6 +109,15 @@ describe('heron webhooks', () => {
     expect(stdout).toMatch(/^end_user\.processed +off +https:\/\/ingest\.example\/$/m);
   });
 
+  it('says how many topics go nowhere, and how they are sent: not of those that Heron asks to leave', async () => {
+    const wanted = HERON_TOPICS.filter((topic) => !DEPRECATED_TOPICS.includes(topic));
+    expect(wanted.length).toBeLessThan(HERON_TOPICS.length);
+    const note = `${wanted.length - 2} of ${wanted.length} topics .* nowhere: heron webhooks register --all --url URL`;
+    expect((await heron(['webhooks', 'list'], env)).stderr).toMatch(new RegExp(`^${note}`));
+    standIn.webhooks = wanted.map((topic) => ({ heron_id: `wbh_${topic}`, topic, url: HERE, is_enabled: true }));
+    expect((await heron(['webhooks', 'list'], env)).stderr).toBe('');
+  });
+
   it('shows a plan and changes nothing until it is agreed to', async () => {
     const args = ['webhooks', 'register', '--all', '--url', HERE];
     const dry = await heron([...args, '--dry-run'], env);
@@ -95,6 +125,7 @@ describe('heron webhooks', () => {
     expect(dry.stdout).toMatch(/^enable +end_user\.processed$/m);
     expect(dry.stdout).toMatch(/^create +end_user\.failed$/m);
     expect(dry.stdout).not.toContain('transactions_updated');
+    expect(dry.stdout).toMatch(/\n2 changes to make, and none made: leave out --dry-run for that\.\n$/);
     expect(await heron(args, env)).toMatchObject({ code: 2, stderr: expect.stringContaining('--yes') });
     expect(standIn.webhooks).toHaveLength(3);
 

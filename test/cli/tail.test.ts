@@ -6,9 +6,11 @@ import { GooglePublisher } from '../../functions/bus/google.ts';
 import { provision } from '../../functions/bus/provision.ts';
 import type { HeronEvent } from '../../functions/events/event.ts';
 import { toMessage } from '../../functions/events/message.ts';
+import { HERON_TOPICS } from '../../functions/heron/topics.ts';
 import { hasPubSub, newProject } from '../emulators.ts';
 import { HERON, heron } from '../end-to-end/local.ts';
 import { event } from '../store/given.ts';
+import { until } from '../until.ts';
 
 describe.skipIf(!hasPubSub)('listening', { timeout: 240_000 }, () => {
   let config: { projectId: string; topicPrefix: string };
@@ -58,6 +60,21 @@ describe.skipIf(!hasPubSub)('listening', { timeout: 240_000 }, () => {
     expect(await tailed.stop()).toBe(0);
     expect(tailed.said.stdout).not.toMatch(/other/);
     expect(await subscriptions()).toEqual([]);
+  });
+
+  it('heron tail prints one below the other what belongs together, whatever the topic', async () => {
+    const [longest = ''] = HERON_TOPICS.toSorted((a, b) => b.length - a.length);
+    await provision(config, { topics: [longest], subscriptions: [] });
+    const tailed = await start('tail', '--topic', longest, 'pdf.failed');
+    for (const topic of [longest, 'pdf.failed'])
+      await publish(event({ topic, heron_id: 'eus_a', end_user_id: 'acme' }));
+    await until(() => tailed.said.stdout.trim().split('\n').length === 2);
+    expect(await tailed.stop()).toBe(0);
+    const columns = tailed.said.stdout
+      .trim()
+      .split('\n')
+      .map((line) => [line.indexOf('–'), line.indexOf('acme')]);
+    expect(columns[0]).toEqual(columns[1]);
   });
 
   it('ends in a line where there is no such topic', async () => {
