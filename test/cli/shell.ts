@@ -8,7 +8,10 @@ import { expect } from 'vitest';
  * Whatever else it would call, or where it is no line that bash can read, is a failure.
  */
 export function callsOf(line: string, programs: readonly string[]): readonly (readonly string[])[] {
-  const functions = programs.map((name) => `${name}() { printf '%s\\0' ${name} "$@" '' >&3; }`);
+  // Each takes what is piped to it, or whoever writes that would be ended.
+  const functions = programs.map(
+    (name) => `${name}() { printf '%s\\0' ${name} "$@" '' >&3; while read -r; do :; done; }`,
+  );
   const { status, stderr, output } = spawnSync(
     '/bin/bash',
     ['-euo', 'pipefail', '-c', [...functions, line].join('\n')],
