@@ -583,7 +583,8 @@ describe.skipIf(chromiumPath === null).concurrent('the page', { timeout: PATIENC
     });
     await page.getByRole('link', { name: 'pdf.failed in 24 hours' }).click();
     await until(() => log.at(-1) === 'read' && log.includes('more'));
-    expect(log).toEqual(['read', 'the same', 'more', 'read']);
+    await page.unrouteAll({ behavior: 'ignoreErrors' }); // one may be on its way
+    expect(log.slice(0, 4)).toEqual(['read', 'the same', 'more', 'read']);
   });
 
   it('leads from the overview to end users of a status that Heron does not document', async ({ open }) => {
