@@ -18,8 +18,6 @@ const ROOT = join(import.meta.dirname, '..', '..');
 const EXAMPLE = join(import.meta.dirname, 'example');
 const FRAMEWORK = join(dirname(createRequire(import.meta.url).resolve('@google-cloud/functions-framework')), 'main.js');
 
-const REFUSAL_MS = 1_000;
-
 const exec = promisify(execFile);
 
 /** The example in a folder of its own, with the package installed as it was built. Resolves with the folder. */
@@ -45,6 +43,20 @@ export async function patternsOf(folder: string, env: NodeJS.ProcessEnv): Promis
   return JSON.parse(stdout);
 }
 
+/** Another service, which takes all that it is told. */
+export async function receiver(told: (eventId: string) => void) {
+  const server = createServer((request, response) => {
+    told(String(request.headers['ce-id']));
+    request.resume().once('end', () => response.writeHead(204).end());
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const close = () => {
+    server.close();
+    server.closeAllConnections();
+  };
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`, close };
+}
+
 /** A push, and how the service answered it. */
 export type Answered = { readonly id: string; readonly topic: string; readonly subscription: string; status: number };
 
@@ -58,8 +70,9 @@ export class ServedExample {
   readonly waiting = new Set<string>();
   /** How those that have died came to it. */
   readonly died: Death[] = [];
+  readonly #acknowledged = new Map<string, number>();
+  readonly name: string;
   readonly #folder: string;
-  readonly #name: string;
   readonly #env: NodeJS.ProcessEnv;
   readonly #port: number;
   readonly #deaths: Death[];
@@ -69,7 +82,7 @@ export class ServedExample {
 
   private constructor(folder: string, name: string, env: NodeJS.ProcessEnv, port: number, deaths: readonly Death[]) {
     this.#folder = folder;
-    this.#name = name;
+    this.name = name;
     this.#env = env;
     this.#port = port;
     this.#deaths = [...deaths];
@@ -93,16 +106,9 @@ export class ServedExample {
     this.#child?.kill('SIGKILL');
   }
 
-  /** How many pushes have come, answered or not. */
-  get pushes(): number {
-    return this.answered.length + this.waiting.size;
-  }
-
   /** How often each event was acknowledged. */
-  acknowledged(): ReadonlyMap<string, number> {
-    const counts = new Map<string, number>();
-    for (const { id, status } of this.answered) if (status === 204) counts.set(id, (counts.get(id) ?? 0) + 1);
-    return counts;
+  get acknowledged(): ReadonlyMap<string, number> {
+    return this.#acknowledged;
   }
 
   async close(): Promise<void> {
@@ -118,7 +124,7 @@ export class ServedExample {
   #launch(): void {
     const death = this.#deaths.shift();
     const loaded = death === undefined ? [] : ['--import', pathToFileURL(join(EXAMPLE, 'death.ts')).href];
-    const args = [...loaded, FRAMEWORK, `--target=${this.#name}`, `--port=${this.#port}`, `--source=${this.#folder}`];
+    const args = [...loaded, FRAMEWORK, `--target=${this.name}`, `--port=${this.#port}`, `--source=${this.#folder}`];
     const env = { ...this.#env, ...(death !== undefined && { [DEATH]: JSON.stringify(death) }) };
     this.#child = spawn(process.execPath, args, { cwd: this.#folder, env, stdio: ['ignore', 'ignore', 'inherit'] });
     this.#child.once('exit', () => {
@@ -134,10 +140,9 @@ export class ServedExample {
     const waiting = `${id} of ${subscription}, since ${new Date().toISOString()}`;
     this.waiting.add(waiting);
     const status = await this.#answerOf(request, body);
-    // Whoever is refused comes again at once, where there is no retry policy.
-    if (status >= 400) await sleep(REFUSAL_MS);
     this.waiting.delete(waiting);
     this.answered.push({ id: String(id), topic: String(topic), subscription: String(subscription), status });
+    if (status === 204) this.#acknowledged.set(String(id), (this.#acknowledged.get(String(id)) ?? 0) + 1);
     response.writeHead(status).end();
   }
 
