@@ -1,5 +1,3 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { Firestore } from '@google-cloud/firestore';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { GoogleSubscriber } from '../../functions/bus/google-subscriber.ts';
@@ -10,9 +8,9 @@ import type { HeronEvent } from '../../functions/events/event.ts';
 import type { Message } from '../../functions/events/message.ts';
 import { FirestoreStore } from '../../functions/store/firestore.ts';
 import { hasFirestore, hasPubSub, newProject } from '../emulators.ts';
-import { HERON, heron } from '../end-to-end/local.ts';
+import { heron } from '../end-to-end/local.ts';
 import { event, logged, sized } from '../store/given.ts';
-import { until } from '../until.ts';
+import { killedAfterMessage } from './killed.ts';
 
 describe('a pattern of topics', () => {
   it.each([
@@ -132,21 +130,14 @@ describe.skipIf(!hasFirestore || !hasPubSub)('heron replay', { timeout: 180_000 
 
   it('killed twice and run again, from elsewhere too, has sent all under one mark, and counts each once', async () => {
     const all = await givenMany(350);
-    /** Killed as soon as it has come further. */
-    const cut = async () => {
-      const before = (await remembered())?.state.events ?? 0;
-      const child = spawn(process.execPath, [HERON, 'replay', '--to', 'reader', '--rate', '150'], { env });
-      let seen = '';
-      child.stderr.on('data', (chunk) => {
-        seen += chunk;
-      });
-      await until(async () => ((await remembered())?.state.events ?? 0) > before);
-      child.kill('SIGKILL');
-      await once(child, 'close');
-      return seen;
-    };
-    await cut();
-    expect(await cut()).toMatch(/Going on with the replay begun at .*: \d+ events so far/);
+    /** Killed once Pub/Sub has taken so many more. */
+    const cut = (nth: number) =>
+      killedAfterMessage({ of: 'replay.reader', nth }, ['replay', '--to', 'reader', '--rate', '5000'], env);
+    expect(await cut(30)).toMatchObject({ signal: 'SIGKILL' });
+    expect((await remembered())?.state.events).toBe(0); // within the first page: it begins there again
+    const second = await cut(130);
+    expect(second).toMatchObject({ signal: 'SIGKILL', stderr: expect.stringMatching(/Going on with .*: 0 events/) });
+    expect((await remembered())?.state.events).toBe(100);
     const dead = await remembered();
     await dead?.ref.update({ runner: { ...dead.runner, host: 'elsewhere' } });
     const done = await run('--to', 'reader');
