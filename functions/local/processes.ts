@@ -9,6 +9,7 @@ import { GoogleSubscriber } from '../bus/google-subscriber.ts';
 import { provision, UNTIRING } from '../bus/provision.ts';
 import { clock } from '../clock.ts';
 import { busConfig, type Env } from '../config.ts';
+import { within } from '../deadline.ts';
 import { eventOf } from '../events/event.ts';
 import { sampleWebhook } from '../heron/sample.ts';
 import { PROJECTOR } from '../projector/projector.ts';
@@ -126,8 +127,11 @@ export async function runProcesses(
       if (!stopped) onNote(line);
     };
     void tellOfFilters(subscribers, childEnv, tell);
+    const warm = warmUp(() => stopped).catch(() => {});
     await Promise.all([
-      warmUp(() => stopped, onNote),
+      within(PATIENCE_MS, warm, () =>
+        tell('The Firestore emulator has not made its first transaction yet: states are there once it has.'),
+      ),
       ...topologies(projectorPort, subscribers).map((each) => provision(busConfig(env), each, UNTIRING)),
       launch('ingest', webhookPort),
       launch('query', queryPort),
@@ -154,16 +158,13 @@ export async function runProcesses(
  * Firestore's emulator takes seconds for its first transaction, on a busy machine many, and the first webhook should not.
  * In a project of its own, which the emulator keeps apart.
  */
-async function warmUp(isStopped: () => boolean, onNote: (line: string) => void): Promise<void> {
+async function warmUp(isStopped: () => boolean): Promise<void> {
   const store = new FirestoreStore({ projectId: 'heron-warm-up', databaseId: '(default)' }, clock);
   const webhook = sampleWebhook('end_user.created', 'warm-up', Date.now());
   const event = eventOf(Buffer.from(JSON.stringify(webhook)), clock());
   const attempt = () => store.append([event]).catch(() => null);
   try {
-    while (!isStopped() && (await attempt()) === null) {
-      onNote("Still waiting for the Firestore emulator's first transaction …");
-      await sleep(200);
-    }
+    while (!isStopped() && (await attempt()) === null) await sleep(200);
   } finally {
     await store.close();
   }
