@@ -19,8 +19,8 @@ import { SECRET } from './webhooks.ts';
 const ROOT = join(import.meta.dirname, '..', '..');
 const FRAMEWORK = join(dirname(createRequire(import.meta.url).resolve('@google-cloud/functions-framework')), 'main.js');
 const START_MS = 60_000;
-/** Functions drain for up to 8 s after SIGTERM, and Cloud Run kills them after 10. */
-const DRAIN_MS = 10_000;
+/** Functions drain for up to 8 s after SIGTERM: what takes so long hangs, however busy the machine is. */
+const DRAIN_MS = 60_000;
 /** Of the 6 s that a webhook has. */
 const SLOW_MS = 4_000;
 
