@@ -364,24 +364,6 @@ describe('a redrive', () => {
   });
 });
 
-describe('a dead letter', () => {
-  it('keeps as many attributes as Pub/Sub takes', () => {
-    const attributes = Object.fromEntries(Array.from({ length: 100 }, (_, n) => [`key-${n}`, 'x']));
-    const buried = dead({ data: Buffer.from('x'), attributes }).attributes;
-    expect(Object.keys(buried)).toHaveLength(100);
-    expect(buried).toMatchObject({ dead_letter_reason: 'the event cannot be folded', 'key-93': 'x' });
-  });
-
-  it('says nothing of an earlier death', () => {
-    const attributes = { dead_letter_reason: 'old', CloudPubSubDeadLetterSourceDeliveryCount: '100', own: 'x' };
-    const { attributes: kept } = toDeadLetter(
-      { data: Buffer.from('x'), attributes },
-      { subscriber: 'reader', reason: 'new' },
-    );
-    expect(kept).toEqual({ own: 'x', dead_letter_reason: 'new', dead_letter_subscriber: 'reader' });
-  });
-});
-
 describe('what was dead-lettered again after a redrive', () => {
   const again = (topic: string | undefined, more: Record<string, string> = {}) =>
     deadLetterOf('reader', {

@@ -1,7 +1,14 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { concernsEndUser, eventId, eventOf, Unprocessable } from '../../functions/events/event.ts';
-import { instantOf } from '../../functions/heron/instant.ts';
+import {
+  concernsEndUser,
+  eventId,
+  eventOf,
+  isEventId,
+  microsecondsAhead,
+  Unprocessable,
+} from '../../functions/events/event.ts';
+import { type Instant, instantOf } from '../../functions/heron/instant.ts';
 
 const bytes = (json: unknown): Uint8Array => Buffer.from(typeof json === 'string' ? json : JSON.stringify(json));
 const AT = instantOf(1_786_710_278_137);
@@ -18,6 +25,35 @@ test.each([
 test('the same bytes are the same event, whenever they come; other bytes are another', () => {
   expect(eventOf(bytes({ a: 1 }), AT).event_id).toBe(eventOf(bytes({ a: 1 }), instantOf(0)).event_id);
   expect(eventOf(bytes('{"a":1}'), AT).event_id).not.toBe(eventOf(bytes('{"a": 1}'), AT).event_id);
+});
+
+test('every id has the form of one', () => {
+  fc.assert(fc.property(fc.uint8Array(), (body) => isEventId(eventId(body))));
+});
+
+test.each([
+  ['is empty', ''],
+  ['is too short', 'a'.repeat(63)],
+  ['is too long', 'a'.repeat(65)],
+  ['has something before', `/${'a'.repeat(64)}`],
+  ['has something behind', `${'a'.repeat(64)}/x`],
+  ['has a line feed behind', `${'a'.repeat(64)}\n`],
+  ['is in capitals', 'A'.repeat(64)],
+  ['has letters beyond hex', 'g'.repeat(64)],
+])('what %s is no id', (_, text) => {
+  expect(isEventId(text)).toBe(false);
+});
+
+test.each([
+  ['behind', '2026-08-14T12:24:38.136999Z', -1],
+  ['at', '2026-08-14T12:24:38.137000Z', 0],
+  ['ahead of', '2026-08-15T12:24:38.137001Z', 86_400_000_001],
+])('a time %s the arrival of its event is so many microseconds ahead of it: %s', (_, created, ahead) => {
+  expect(microsecondsAhead({ created: created as Instant, received_at: AT })).toBe(ahead);
+});
+
+test('an event without a time is not ahead of its arrival', () => {
+  expect(microsecondsAhead({ created: null, received_at: AT })).toBe(0);
 });
 
 test('an event is what its body says, its body, and when it came', () => {

@@ -203,12 +203,14 @@ describe('when an event was received', () => {
   });
 
   test('cannot be made up', () => {
-    expect(() => fromMessage({ data, attributes: {} }, null)).toThrow(Unprocessable);
+    expect(() => fromMessage({ data, attributes: {} }, null)).toThrow(
+      new Unprocessable('ce-recordedtime and publishTime are missing'),
+    );
   });
 
   test.each(['', 'soon', '2026-02-30T00:00:00Z'])('must be a time where it is stated: "%s"', (received_at) => {
     expect(() => fromMessage({ data, attributes: { 'ce-recordedtime': received_at } }, published)).toThrow(
-      Unprocessable,
+      new Unprocessable('the attribute ce-recordedtime is not a time'),
     );
   });
 });
@@ -222,7 +224,9 @@ describe('an attribute that contradicts the body', () => {
 
   test.each(['', 'x', eventId(bytes('')), eventId(bytes(body)).toUpperCase()])('ce-id "%s" is Unprocessable', (id) => {
     const { data, attributes } = toMessage(event(body));
-    expect(() => fromMessage({ data, attributes: { ...attributes, 'ce-id': id } }, AT)).toThrow(Unprocessable);
+    expect(() => fromMessage({ data, attributes: { ...attributes, 'ce-id': id } }, AT)).toThrow(
+      new Unprocessable('the attribute ce-id is not the SHA-256 of the data'),
+    );
   });
 
   test('in anything else is not looked at: the log must give the same again', () => {
