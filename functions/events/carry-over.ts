@@ -45,16 +45,15 @@ function kept(old: EndUser): EndUser {
     return typeof key === 'string' && KEY.test(key) ? [[slot, key as Key]] : [];
   });
   let keys: Keys = { last_event: keyOf(last_event.created, 'other', last_event.id), ...Object.fromEntries(own) };
-  const say = (slot: Slot, at: Instant | null) => {
-    const step = slot.startsWith('carried_') ? stepOf(status) : 'other';
-    if (at !== null) keys = { ...keys, [slot]: keyOf(at, step, '') };
+  const say = (slot: Slot, at: Instant | null, carried: string | null = null) => {
+    if (at !== null) keys = { ...keys, [slot]: keyOf(at, stepOf(carried), '') };
   };
   if (end_user_id !== null && !keys.end_user_id && !keys.end_user_id_elsewhere) say('end_user_id', last_event_at);
   if (meta !== null && !keys.meta) say('meta', last_event_at);
   if (!keys.meant_processed) say('meant_processed', old.processed_at);
   if (!keys.meant_failed) say('meant_failed', old.failed_at);
   if (!keys.meant_reviewed) say('meant_reviewed', old.reviewed_at);
-  if (of(keys).status !== status) say(`carried_${stepOf(status)}`, old.status_at ?? last_event_at);
+  if (of(keys).status !== status) say(`carried_${stepOf(status)}`, old.status_at ?? last_event_at, status);
   if (old.review_required && !of(keys).review_required) say('review_asked', last_event_at);
   return of(keys);
 }

@@ -80,6 +80,41 @@ test('a state whose events are all in the log is what the log says, whatever it 
   expect(carryOver(wrong, inLog)).toEqual(inLog);
 });
 
+describe('a state whose keys are none of this fold’s', () => {
+  const ofIt = events.map((all) => all.filter(({ topic }) => topic !== 'pdf.processed').map(event));
+  /** But what only keys tell: whether it fails or asks for a review, and since when it has a status that came back. */
+  function says(state: EndUser | null) {
+    const { failing: _, review_required: _1, status_at: _2, fold: _3, ...said } = state as EndUser;
+    return said;
+  }
+
+  test('still says what it said, by keys of this fold', () => {
+    fc.assert(
+      fc.property(ofIt, (all) => {
+        const before = foldOf(all);
+        if (before === null) return;
+        const carried = carryOver(older(before, {}), null);
+        expect(says(carried)).toEqual(says(before));
+        for (const key of Object.values(carried.fold.keys))
+          expect(key).toMatch(/^2026-03-01T10:00:0\d\.000000Z\|[0-6]\|([0-9a-f]{64})?$/);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  test('goes on with what was before all of it, or comes after, as if it had them', () => {
+    fc.assert(
+      fc.property(ofIt, events, fc.constantFrom(0, 9), (all, [fields], second) => {
+        const before = foldOf(all);
+        if (before === null) return;
+        const next = event({ ...fields, topic: 'end_user.processed', second });
+        expect(says(evolve(carryOver(older(before, {}), null), next))).toEqual(says(evolve(before, next)));
+      }),
+      { numRuns: 500 },
+    );
+  });
+});
+
 describe('a state of which only what it says is known', () => {
   const FIRST_FOLD = {
     heron_id: 'eus_a',
@@ -110,8 +145,19 @@ describe('a state of which only what it says is known', () => {
     ['with its keys', keys],
     ['without any', {}],
     ['with some that are none', { status: 7, meta: 'x', end_user_id: null, last_event: `${at(4)}|2|zzz` }],
+    ['with one in a list', { meta: [key(3, 4)] }],
   ])('still says it, and does not make up what it did not know (%s)', (_, own) => {
-    expect(carryOver(older(said, own), null)).toMatchObject({ ...visible, fold: { version: 2 } });
+    const carried = carryOver(older(said, own), null);
+    expect(carried).toMatchObject({ ...visible, fold: { version: 2 } });
+    expect(Object.values(carried.fold.keys).filter((each) => typeof each !== 'string')).toEqual([]);
+  });
+
+  test.each([
+    ['archived', 'processed'],
+    ['failed', 'failed'],
+  ])('has of the statuses of one microsecond, its own and %s, the later one: %s', (status, later) => {
+    const same = event({ topic: 'end_user.files_changed', second: 3, status });
+    expect(evolve(carryOver(older(said, {}), null), same).status).toBe(later);
   });
 
   test('yields to what is newer, part by part, and keeps what is greater', () => {
