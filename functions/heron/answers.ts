@@ -41,7 +41,7 @@ export function attemptPage(text: string, limit: number, sent: string | null): A
     throw new UnexpectedAnswer(`The list of deliveries has none of ${LISTS.join(', ')}; its keys are ${keys(json)}.`);
   const attempts = list.map(attemptOf);
   const next = nextCursor(envelope);
-  if (next.known) return { attempts, next: next.cursor === sent ? null : next.cursor };
+  if (next !== undefined) return { attempts, next: next === sent ? null : next };
   if (attempts.length < limit) return { attempts, next: null };
   throw new UnexpectedAnswer(
     `A full page of deliveries names no next cursor (none of ${CURSORS.join(', ')}); its keys are ${keys(json)}. More may follow, which cannot be read.`,
@@ -65,23 +65,22 @@ function attemptOf(value: JsonValue): Attempt {
 function timeOf(value: JsonValue | undefined): Instant | null {
   // Numbers of this size are seconds or milliseconds since the epoch.
   const number = Number(numberText(value) ?? Number.NaN);
-  if (number > 1e9 && number < 1e11) return instantOf(Math.floor(number * 1_000));
+  if (number >= 1e9 && number < 1e11) return instantOf(Math.floor(number * 1_000));
   if (number >= 1e11 && number < 1e14) return instantOf(Math.floor(number));
   return parseInstant(value);
 }
 
-/** @returns `known` where the envelope says whether there is a next page. */
-function nextCursor(envelope: JsonObject): { readonly known: boolean; readonly cursor: string | null } {
+/** Null where the envelope says that there is no next page; undefined where it does not say. */
+function nextCursor(envelope: JsonObject): string | null | undefined {
   const places = [envelope, ...CURSOR_PLACES.map((name) => envelope[name]).filter(isFields)];
-  if (places.some(({ has_more, hasMore }) => has_more === false || hasMore === false))
-    return { known: true, cursor: null };
+  if (places.some(({ has_more, hasMore }) => has_more === false || hasMore === false)) return null;
   for (const place of places)
     for (const name of CURSORS) {
       const value = place[name];
-      if (value === null || value === '') return { known: true, cursor: null };
-      if (typeof value === 'string') return { known: true, cursor: cursorIn(value) };
+      if (value === null || value === '') return null;
+      if (typeof value === 'string') return cursorIn(value);
     }
-  return { known: false, cursor: null };
+  return undefined;
 }
 
 /** A cursor may be given as the address of the next page. */
@@ -99,19 +98,16 @@ function cursorIn(text: string): string {
  */
 export function payloadOf(text: string): Buffer | null {
   const json = jsonOf(text, 'a delivery');
-  const bare = isFields(json) ? json : null;
-  const detail =
-    bare !== null && Object.hasOwn(bare, 'payload') ? bare : DETAILS.map((name) => bare?.[name]).find(isFields);
-  if (detail === undefined || !Object.hasOwn(detail, 'payload')) {
+  const bare = isFields(json) ? json : {};
+  const inner = bare.payload === undefined ? DETAILS.map((name) => bare[name]).find(isFields) : undefined;
+  const { payload, heron_id } = inner ?? bare;
+  if (payload === undefined) {
     // A delivery that says what it is, without a payload, has none; anything else is not understood.
-    if (typeof (detail ?? bare)?.heron_id === 'string') return null;
+    if (typeof heron_id === 'string') return null;
     throw new UnexpectedAnswer(`A delivery is in none of ${DETAILS.join(', ')}; its keys are ${keys(json)}.`);
   }
-  const { payload } = detail;
-  if (payload === null || payload === undefined || payload === '') return null;
-  if (typeof payload === 'string') {
-    return Buffer.from(payload);
-  }
+  if (payload === null || payload === '') return null;
+  if (typeof payload === 'string') return Buffer.from(payload);
   if (!isFields(payload)) throw new UnexpectedAnswer("A delivery's payload is neither an object nor a text with one.");
   return Buffer.from(JSON.stringify(payload));
 }
@@ -132,7 +128,7 @@ export function isFields(value: JsonValue | undefined): value is JsonObject {
 /** The names of an answer's fields, for a person who must find out what changed; never their values. */
 function keys(json: JsonValue): string {
   if (Array.isArray(json)) return 'those of a list';
-  if (!isFields(json)) return `those of a ${json === null ? 'null' : typeof json}`;
+  if (!isFields(json)) return 'none, as it is not an object';
   const names = Object.keys(json)
     .slice(0, 20)
     .map((key) => JSON.stringify(key.slice(0, 40)));
