@@ -40,7 +40,8 @@ export function planOf(
 
 /** `https://x` and `https://x/` are one address. */
 function isSameAddress(a: string, b: string): boolean {
-  return (URL.parse(a)?.href ?? a) === (URL.parse(b)?.href ?? b);
+  const [one, other] = [a, b].map((address) => URL.parse(address)?.href ?? address);
+  return one === other;
 }
 
 /** Reads `{webhooks: […]}`. @throws UnexpectedAnswer */
