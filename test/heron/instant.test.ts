@@ -5,6 +5,7 @@ import {
   type Instant,
   instantOf,
   instantOfEpoch,
+  microsecondsBetween,
   parseInstant,
   rfc3339,
 } from '../../functions/heron/instant.ts';
@@ -215,6 +216,17 @@ test('seconds and microseconds since the epoch give the same moment again', () =
       expect(BigInt(seconds) * 1_000_000n + BigInt(microseconds)).toBe(count - EPOCH);
       expect(microseconds).toBeGreaterThanOrEqual(0);
       expect(instantOfEpoch(seconds, microseconds)).toBe(instant);
+    }),
+    { numRuns: 500 },
+  );
+});
+
+test('between two moments are as many microseconds as counting says', () => {
+  const near = fc.bigInt({ min: -DAY * 1_000n, max: DAY * 1_000n });
+  fc.assert(
+    fc.property(count, near, (from, by) => {
+      fc.pre(from + by >= FIRST && from + by <= LAST);
+      expect(microsecondsBetween(instantAt(from), instantAt(from + by))).toBe(Number(by));
     }),
     { numRuns: 500 },
   );
