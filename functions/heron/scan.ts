@@ -65,8 +65,6 @@ type Found = Value & { readonly end: number };
 export const NOTHING: ReadonlyMap<string, never> = new Map<string, never>();
 const [QUOTE, BACKSLASH, OPEN, CLOSE, OPEN_LIST, CLOSE_LIST] = [0x22, 0x5c, 0x7b, 0x7d, 0x5b, 0x5d];
 const [COMMA, COLON, N, I] = [0x2c, 0x3a, 0x4e, 0x49];
-/** No name that is looked for is longer, even where each letter is an escape of six. */
-const MAX_NAME_LETTERS = 128;
 
 function valueAt(text: string, from: number, wanted: Wanted): Found {
   switch (text.charCodeAt(from)) {
@@ -111,7 +109,7 @@ function objectAt(text: string, from: number, wanted: Wanted): Found {
     const first = valueAt(text, at, NOTHING);
     const colon = afterSpace(text, first.end);
     const isName = code === QUOTE && text.charCodeAt(colon) === COLON;
-    const name = isName && first.raw.length <= MAX_NAME_LETTERS ? textOf(first.raw) : null;
+    const name = isName ? textOf(first.raw) : null;
     const below = name === null ? undefined : wanted.get(name);
     const { end, ...value } = isName ? valueAt(text, afterSpace(text, colon + 1), below ?? NOTHING) : first;
     if (name !== null && below !== undefined) members.set(name, value);
@@ -134,7 +132,7 @@ function nestedAt(text: string, from: number): Found {
       case OPEN:
       case OPEN_LIST:
         open++;
-        if (open > levels) levels = open;
+        levels = Math.max(levels, open);
         break;
       case CLOSE:
       case CLOSE_LIST:
@@ -174,11 +172,11 @@ function isNaNAt(text: string, at: number): boolean {
 
 function afterSpace(text: string, from: number): number {
   let at = from;
-  while (at < text.length && isSpace(text.charCodeAt(at))) at++;
+  while (isSpace(text.charCodeAt(at))) at++;
   return at;
 }
 
-/** Control characters and a byte order mark too. */
+/** Control characters and a byte order mark too; not the NaN behind the end. */
 function isSpace(code: number): boolean {
   return code <= 0x20 || code === 0xfeff;
 }
