@@ -68,10 +68,10 @@ export class Signing {
   signedBy(signature: string): number | null {
     if (!isSignatureShaped(signature)) return null;
     // Both are ASCII of one length, so that equal bytes are equal texts.
-    const given = Buffer.from(signature, 'latin1');
+    const given = Buffer.from(signature);
     let found: number | null = null;
     for (const [i, hmac] of this.#hmacs.entries())
-      if (hmac !== null && timingSafeEqual(given, Buffer.from(hmac.digest('base64'), 'latin1'))) found ??= i;
+      if (hmac !== null && timingSafeEqual(given, Buffer.from(hmac.digest('base64')))) found ??= i;
     return found;
   }
 }
