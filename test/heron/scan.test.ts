@@ -111,6 +111,7 @@ describe('a text is nested too deep', () => {
 
   test('from the first level over the bound, whichever brackets', () => {
     expect(isDeep(nested(half))).toBe(false);
+    expect(isDeep(`${nested(half)}[]`)).toBe(false);
     expect(isDeep(`[${nested(half)}]`)).toBe(true);
     expect(isDeep(`[${nested(half)}`)).toBe(true);
   });
