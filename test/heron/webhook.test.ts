@@ -127,6 +127,7 @@ describe('a body that is not JSON is read as far as it goes', () => {
       '{"topic":"a.b","data":{"end_user_id":"caf\xe9","status":"ready","end_user_heron_id":"eus_a"}}',
     );
     expect(parseWebhook(body)).toMatchObject({ end_user_id: null, status: 'ready', heron_id: 'eus_a' });
+    expect(parseWebhook(latin1('{"data":{"end_user_id":""},"x":"\xe9"}')).end_user_id).toBeNull();
   });
 
   test('and what is named in it by escapes, or like something else, is told apart', () => {
@@ -385,7 +386,11 @@ describe('a text', () => {
 });
 
 describe('meta', () => {
-  const metaOf = (meta: unknown): unknown => JSON.parse(parse({ meta }).meta ?? 'null');
+  const metaOf = (meta: unknown): unknown => {
+    const read = parse({ meta }).meta;
+    expect(parseLeniently({ meta }).meta).toBe(read);
+    return JSON.parse(read ?? 'null');
+  };
   const nested = (levels: number): object => JSON.parse(`${'{"a":'.repeat(levels)}"x"${'}'.repeat(levels)}`) as object;
   const KIB = 1024;
 
@@ -416,9 +421,9 @@ describe('meta', () => {
   });
 
   test('keeps numbers as they were written, also those that no double holds', () => {
-    const numbers =
-      '{"text":"x","a":12345678901234567890,"b":9007199254740993,"c":1.10,"d":1e400,"e":[-0,1E+2,0.1e-7]}';
-    expect(parseWebhook(bytes(`{"meta":${numbers}}`)).meta).toBe(numbers);
+    const numbers = '{"a":12345678901234567890,"b":9007199254740993,"c":1.10,"d":1e400,"e":[-0,1E+2,0.1e-7]}';
+    for (const meta of [numbers, `{"text":"x","numbers":${numbers}}`])
+      expect(parseWebhook(bytes(`{"meta":${meta}}`)).meta).toBe(meta);
   });
 
   test('is compact, and of a repeated key has the last', () => {
