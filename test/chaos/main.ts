@@ -9,13 +9,14 @@ const { values } = parseArgs({
     minutes: { type: 'string', default: '5' },
     erasures: { type: 'string', default: '3' },
     log: { type: 'string' },
+    help: { type: 'boolean', default: false },
   },
 });
 const [seed, events, minutes] = [Number(values.seed), Number(values.events), Number(values.minutes)];
 const erasures = Number(values.erasures);
-if (!(seed >= 0 && events > 0 && minutes > 0 && erasures >= 0)) {
+if (values.help || !(seed >= 0 && events > 0 && minutes > 0 && erasures >= 0)) {
   console.error('Usage: npm run chaos -- [--seed N] [--events N] [--minutes N] [--erasures N] [--log FILE]');
-  process.exit(2);
+  process.exit(values.help ? 0 : 2);
 }
 // Ends the processes of the run too: they are killed when this one exits.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => process.exit(130));
@@ -37,6 +38,7 @@ for (const [name, value] of Object.entries(ledger)) console.log(`  ${name.padEnd
 console.log(`  ${'answers'.padEnd(14)}${JSON.stringify(answers)}`);
 for (const problem of problems) console.error(`  ${problem}`);
 if (problems.length > 0) {
-  console.error(`\nTo see it again: npm run chaos -- --seed ${seed} --events ${events} --minutes ${minutes}`);
+  const same = `--seed ${seed} --events ${events} --minutes ${minutes} --erasures ${erasures}`;
+  console.error(`\nTo see it again: npm run chaos -- ${same}`);
   process.exit(1);
 }
