@@ -17,7 +17,7 @@ type Count = { readonly topic: string | null; readonly hours: readonly number[] 
 
 /**
  * Counts by aggregation queries, for all clients together and at most every 30 s. A refresh costs 9 counts of end users,
- * one of what has no place, a read for each topic that the log has, and a count for each topic with events in the
+ * one of what has no place, a read for each topic that the log has and ten more, and a count for each topic with events in the
  * current hour. The first of a process looks for the hours before by halving the day where a topic has few events, and
  * else counts each of them. Firestore bills a count as a read for each 1,000 index entries it passes.
  */

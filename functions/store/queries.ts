@@ -45,11 +45,12 @@ export const QUERIES = {
       : events.startAfter(heron_id, toTimestamp(event.created), event.event_id);
   },
 
-  /** The newest event of the last topic, by name; before a topic, where one is given. */
-  latestByTopic(db: Firestore, before: string | null): Query<StoredEvent> {
-    const events = eventDocuments(db);
-    const some = before === null ? events : events.where('topic', '<', before);
-    return some.orderBy('topic', 'desc').orderBy('recorded_at', 'desc').limit(1);
+  /** The newest event of the last topic, by name, from one on and before another, where those are given. */
+  latestByTopic(db: Firestore, from: string | null, before: string | null): Query<StoredEvent> {
+    let events: Query<StoredEvent> = eventDocuments(db);
+    if (from !== null) events = events.where('topic', '>=', from);
+    if (before !== null) events = events.where('topic', '<', before);
+    return events.orderBy('topic', 'desc').orderBy('recorded_at', 'desc').limit(1);
   },
 
   /** The newest event that has no topic. */

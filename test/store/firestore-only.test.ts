@@ -6,6 +6,7 @@ import { type EndUser, FOLD_VERSION } from '../../functions/events/end-user.ts';
 import { type EndUserEvent, type HeronEvent, Unprocessable } from '../../functions/events/event.ts';
 import { CANARY_ID, CANARY_TOPIC } from '../../functions/heron/canary.ts';
 import { instantOf } from '../../functions/heron/instant.ts';
+import { HERON_TOPICS } from '../../functions/heron/topics.ts';
 import { Lanes } from '../../functions/projector/lanes.ts';
 import { FirestoreStore } from '../../functions/store/firestore.ts';
 import { FirestoreUpkeep } from '../../functions/store/firestore-upkeep.ts';
@@ -157,6 +158,30 @@ describe.skipIf(!hasFirestore)('in Firestore', () => {
       await store.append([given]);
       await db.doc(`events/${given.event_id}/body/1`).delete();
       await expect(store.body(given.event_id)).rejects.toThrow('not complete');
+    });
+  });
+
+  describe('the topics of the log', () => {
+    it('are looked for several at once, at hardly more reads than there are topics', async () => {
+      const { prototype } = v1.FirestoreClient;
+      const given = [...HERON_TOPICS, 'a.first', 'pdf.processed.twice', 'z.last'];
+      await Promise.all(given.map((topic) => store.append([event({ topic })])));
+      let [now, most, reads] = [0, 0, 0];
+      const query = prototype.runQuery;
+      vi.spyOn(prototype, 'runQuery').mockImplementation(function (this: typeof prototype, ...args) {
+        const stream = Reflect.apply(query, this, args);
+        reads++;
+        most = Math.max(most, ++now);
+        stream.once('end', () => now--);
+        return stream;
+      });
+      const { topics, isCut } = await store.topics();
+      expect({ topics: topics.map(({ topic }) => topic), isCut }).toEqual({
+        topics: given.toSorted().reverse(),
+        isCut: false,
+      });
+      expect(most).toBeGreaterThanOrEqual(HERON_TOPICS.length / 5);
+      expect(reads).toBeLessThanOrEqual(1.3 * given.length);
     });
   });
 

@@ -20,7 +20,12 @@ const EXAMPLES: Readonly<Record<keyof typeof QUERIES, readonly Query[]>> = {
   changes: [QUERIES.changes(db, 10)],
   sentAt: [QUERIES.sentAt(db, 'eus_a', NOW), QUERIES.sentAt(db, null, NOW)],
   history: [QUERIES.history(db, 'eus_a', 10, null), QUERIES.history(db, 'eus_a', 10, { created: NOW, event_id: ID })],
-  latestByTopic: [QUERIES.latestByTopic(db, null), QUERIES.latestByTopic(db, 'end_user.processed')],
+  latestByTopic: [
+    QUERIES.latestByTopic(db, null, null),
+    QUERIES.latestByTopic(db, null, 'end_user.processed'),
+    QUERIES.latestByTopic(db, 'end_user.failed', 'end_user.processed'),
+    QUERIES.latestByTopic(db, 'end_user.failed', null),
+  ],
   latestWithoutTopic: [QUERIES.latestWithoutTopic(db)],
   log: [
     QUERIES.log(db, null),
