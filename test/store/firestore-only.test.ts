@@ -236,6 +236,18 @@ describe.skipIf(!hasFirestore)('in Firestore', () => {
       expect(await store.endUser('eus_a')).toEqual(foldOf([...given, next]));
     });
 
+    it('whose history is large is carried over too: the next event waits for none of its bodies', async () => {
+      const large = Array.from({ length: 5 }, (_, n) => sized(1_900_000, { heron_id: 'eus_a', end_user_id: 'x', n }));
+      for (const each of large) await store.append([each]);
+      await db.doc('end_users/eus_a').update({ 'fold.version': 1 });
+      const gets = vi.spyOn(v1.FirestoreClient.prototype, 'batchGetDocuments');
+      expect(await store.append([event({ heron_id: 'eus_a', status: 'ready' })])).toEqual(['appended']);
+      expect(gets.mock.calls.flatMap(([request]) => request?.documents ?? [])).toEqual([
+        expect.stringMatching(/\/end_users\/eus_a$/),
+      ]);
+      expect(await store.endUser('eus_a')).toMatchObject({ event_count: 6, fold: { version: FOLD_VERSION } });
+    });
+
     it('counts an event of which a part was lost by what the log says of it', async () => {
       const large = sized(1_000_000, { heron_id: 'eus_a', status: 'ready', created: '2026-08-01T00:00:00' });
       await store.append([large]);
