@@ -64,8 +64,9 @@ export async function register(options: RegisterOptions, env: Env): Promise<numb
         );
       return 0;
     }
-    if (!yes && !(await agreed(changes.length)))
-      throw new CommandFailed('Nothing was changed: agree with --yes.', 'misused');
+    const agreement = yes || (await agreed(changes.length));
+    if (agreement === null) throw new CommandFailed('Nothing was changed: agree with --yes.', 'misused');
+    if (!agreement) throw new CommandFailed('Nothing was changed, as you wish.', 'declined');
     let failed = 0;
     for (const step of changes) {
       try {
@@ -94,8 +95,9 @@ async function registrations(env: Env): Promise<readonly Registration[]> {
   }
 }
 
-async function agreed(changes: number): Promise<boolean> {
-  if (!process.stdin.isTTY) return false;
+/** Null where nobody can be asked. */
+async function agreed(changes: number): Promise<boolean | null> {
+  if (!process.stdin.isTTY) return null;
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
   const reply = await terminal.question(`Make ${counted(changes, 'change')}? [y/N] `);
   terminal.close();

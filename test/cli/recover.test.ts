@@ -1,10 +1,16 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { provision } from '../../functions/bus/provision.ts';
 import { topology } from '../../functions/bus/topology.ts';
 import { DEPRECATED_TOPICS, HERON_TOPICS } from '../../functions/heron/topics.ts';
 import { hasFirestore, hasPubSub, newProject } from '../emulators.ts';
-import { heron } from '../end-to-end/local.ts';
+import { HERON, heron } from '../end-to-end/local.ts';
 import { HeronStandIn, type StandInAttempt } from '../recover/heron-stand-in.ts';
+import { until } from '../until.ts';
+
+/** What gives a program a terminal (util-linux). */
+const hasScript = process.platform === 'linux' && spawnSync('script', ['--version']).status === 0;
 
 let standIn: HeronStandIn;
 let env: NodeJS.ProcessEnv;
@@ -140,6 +146,25 @@ describe('heron webhooks', () => {
       code: 0,
       stdout: expect.stringContaining('Nothing to change'),
     });
+  });
+
+  it.skipIf(!hasScript).each([
+    ['n', 1, /Nothing was changed, as you wish/, ['pdf.processed']],
+    ['y', 0, /2 changes made/, ['end_user.processed', 'pdf.processed', 'end_user.failed']],
+  ])('asks whoever sits at a terminal, and does as it is told: %s', async (reply, code, told, sent) => {
+    const line = `'${process.execPath}' '${HERON}' webhooks register --all --url ${HERE}`;
+    const child = spawn('script', ['-qec', line, '/dev/null'], { env, stdio: 'pipe' });
+    let printed = '';
+    child.stdout.setEncoding('utf8').on('data', (text) => {
+      printed += text;
+    });
+    const ended = once(child, 'close');
+    await until(() => printed.includes('[y/N]') || child.exitCode !== null);
+    child.stdin.write(`${reply}\n`);
+    expect(await ended).toEqual([code, null]);
+    expect(printed).toMatch(told);
+    const here = standIn.webhooks.filter(({ url, is_enabled }) => url === HERE && is_enabled);
+    expect(here.map(({ topic }) => topic)).toEqual(sent);
   });
 
   it('deletes only where it is told to, and nothing that leads elsewhere', async () => {
