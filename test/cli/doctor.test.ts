@@ -11,6 +11,7 @@ import { instantOf } from '../../functions/heron/instant.ts';
 import { sampleWebhook } from '../../functions/heron/sample.ts';
 import { hasFirestore, hasPubSub, newProject } from '../emulators.ts';
 import { heron, type Local, startLocal, withoutEmulators } from '../end-to-end/local.ts';
+import { pause } from '../pause.ts';
 import { HeronStandIn } from '../recover/heron-stand-in.ts';
 
 type Found = {
@@ -176,7 +177,7 @@ describe.skipIf(!hasFirestore || !hasPubSub)('heron doctor, of what npm start ru
   });
 
   it('finds a projector that takes nothing, by its canary alone', async () => {
-    process.kill(local.process('--target=projector'), 'SIGSTOP');
+    await pause(local.process('--target=projector'));
     const { found, wrong } = await doctor(local, env, '--timeout', '2s');
     expect(wrong).toEqual(['canary']);
     expect(found.canary).toMatchObject({

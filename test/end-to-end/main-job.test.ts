@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { eventId } from '../../functions/events/event.ts';
 import { findEmulator } from '../../functions/local/emulators.ts';
 import vectors from '../heron/vectors.json' with { type: 'json' };
+import { pause } from '../pause.ts';
 import { until } from '../until.ts';
 import { HERON, heron, type Local, startLocal, twoPorts, withInstalledEmulators, withoutEmulators } from './local.ts';
 
@@ -131,7 +132,7 @@ describe.skipIf(!installed)('npm start with emulators', () => {
 
   it('goes on answering 200 while Firestore is paused, and the states catch up', async () => {
     const firestore = local().process('firestore');
-    process.kill(firestore, 'SIGSTOP');
+    await pause(firestore);
     try {
       const args = ['send', 'end_user.reviewed', '--end-user', 'patient', '--secret', SECRET, '--count', '20'];
       const sent = await heron([...args, '--url', local().webhook, '--json']);
@@ -144,7 +145,7 @@ describe.skipIf(!installed)('npm start with emulators', () => {
 
   it('answers 503 while Pub/Sub is paused, and 200 again', async () => {
     const pubsub = local().process('pubsub');
-    process.kill(pubsub, 'SIGSTOP');
+    await pause(pubsub);
     try {
       expect(await post(local(), example as Vector)).toBe(503);
     } finally {
