@@ -158,6 +158,7 @@ test.each<[string | string[] | undefined, string]>([
   ['x', 'malformed'],
   [SIGNATURE, 'shaped'],
   [`${SIGNATURE}, ${SIGNATURE}`, 'shaped'],
+  [[SIGNATURE], 'shaped'],
   [[SIGNATURE, SIGNATURE], 'shaped'],
   [`${SIGNATURE},`, 'malformed'],
   [`${SIGNATURE}, ${'A'.repeat(43)}=`, 'malformed'],
