@@ -37,8 +37,6 @@ export function isHeronId(text: string): boolean {
 
 /** Pub/Sub's limit for an attribute's value, in bytes; Firestore's for an indexed text (1,500) is above it. */
 const MAX_TEXT_BYTES = 1024;
-/** As it may be written: each letter as an escape of six, in quotes. */
-const MAX_TEXT_LETTERS = 6 * MAX_TEXT_BYTES + 2;
 /** Heron documents at most 20 keys. The state's document holds `meta` and may not exceed Firestore's 1 MiB. */
 const MAX_META_BYTES = 32 * 1024;
 /** As it may be written: with spaces, and letters as escapes. */
@@ -260,7 +258,7 @@ function ofText(value: Value | undefined): Value | undefined {
 
 /** A number stands as its own text. */
 function usableValue(value: Value | undefined, isUtf8: boolean): string | null {
-  if (!value?.whole || value.raw.length > MAX_TEXT_LETTERS) return null;
+  if (!value?.whole) return null;
   const text = usableText(NUMBER.test(value.raw) ? value.raw : textOf(value.raw));
   // In place of bytes that are none: it may stand for anything.
   return isUtf8 || !text?.includes('\ufffd') ? text : null;
