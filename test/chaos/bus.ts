@@ -29,24 +29,13 @@ export class Bus {
   /** The projector's subscriptions, and an audit's beside each, which tells afterwards all that was published. */
   async provision(pushEndpoint: string): Promise<void> {
     const { topics, subscriptions } = topology(PROJECTOR, pushEndpoint);
-    const pulled = subscriptions.filter(({ push }) => push === undefined);
-    const pushed = subscriptions.flatMap(({ name, topic, push }) => (push === undefined ? [] : { name, topic, push }));
+    const pushed = subscriptions.filter(({ push }) => push !== undefined);
     const audits = pushed.map(({ topic }) => ({ name: `audit.${topic}`, topic }));
-    await provision({ projectId: this.#projectId, topicPrefix: '' }, { topics, subscriptions: [...pulled, ...audits] });
-    const pubsub = new PubSub({ projectId: this.#projectId });
-    // Without a retry policy. With one the emulator (0.8.20) pushes nothing more that once failed, as soon as an answer
-    // has come after its ack deadline: the task that hands out what was delayed ends with an error that nobody catches.
-    const subscribe = ({ name, topic, push }: (typeof pushed)[number]) =>
-      pubsub.topic(topic).createSubscription(name, {
-        ackDeadlineSeconds: ACK_DEADLINE_S,
-        pushConfig: { pushEndpoint: push.endpoint },
-        deadLetterPolicy: {
-          deadLetterTopic: `projects/${this.#projectId}/topics/${push.deadLetterTopic}`,
-          maxDeliveryAttempts: DELIVERY.max_delivery_attempts,
-        },
-      });
-    await Promise.all(pushed.map(subscribe));
-    await pubsub.close();
+    const config = { projectId: this.#projectId, topicPrefix: '' };
+    // Without a retry policy, which the emulator (0.8.20) cannot keep (see functions/DECISIONS.md).
+    const { max_delivery_attempts } = DELIVERY;
+    const delivery = { ack_deadline_seconds: ACK_DEADLINE_S, max_delivery_attempts };
+    await provision(config, { topics, subscriptions: [...subscriptions, ...audits] }, delivery);
     this.#pushed = pushed.map(({ name }) => name);
     this.#audits = audits.map(({ name }) => name);
   }
