@@ -5,6 +5,7 @@ import { DELIVERY } from '../bus/topology.ts';
 import { clock } from '../clock.ts';
 import type { Env } from '../config.ts';
 import { instantOf, parseInstant } from '../heron/instant.ts';
+import { LISTENER } from '../subscriber/message.ts';
 import { CommandFailed, reasonOf } from './failure.ts';
 import { follow, type Plan } from './following.ts';
 import { complain, counted, inLine, note, print, printJson, styled } from './output.ts';
@@ -43,7 +44,7 @@ export async function listen({ to, topic, name, project, json }: ListenOptions, 
       'misused',
     );
   const plan: Plan = {
-    name: `listen_${name}`,
+    name: `${LISTENER}${name}`,
     isKept: true,
     keepSeconds: KEEP_DAYS * DAY_S,
     expireSeconds: EXPIRE_DAYS * DAY_S,

@@ -193,9 +193,12 @@ export function subscriberOf(subscription: string | undefined, prefix = ''): str
   return /^(.+?)\.(?:[^.]+\.[^.]+|unrouted)$/.exec(name)?.[1];
 }
 
-/** Whether a name is that of `heron listen`'s subscriptions: an underscore is in no subscriber's. */
+/** What the names of `heron listen`'s subscriptions begin with: an underscore is in no subscriber's. */
+export const LISTENER = 'listen_';
+
+/** Whether a name, with or without a prefix, is that of a listener. */
 export function isListeners(name: string): boolean {
-  return name.includes('listen_');
+  return name.includes(LISTENER);
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
