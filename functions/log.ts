@@ -44,8 +44,8 @@ export type Log = (severity: Severity, message: string, fields?: LogFields) => v
  * @param name of the function that logs.
  */
 export function cloudLog(name: string, write: (line: string) => void = (line) => process.stdout.write(line)): Log {
-  return (severity, message, { trace, ...fields } = {}) => {
-    const entry = { severity, message, function: name, ...fields, ...trace };
+  return (severity, message, fields = {}) => {
+    const entry = { severity, message, function: name, ...fields, ...fields.trace, trace: undefined };
     write(`${JSON.stringify(entry)}\n`);
   };
 }

@@ -70,7 +70,7 @@ const ENVELOPE_BYTES = 4_000;
 /** How much data Pub/Sub takes beside these attributes and the request around it. */
 export function maxDataBytes(attributes: Message['attributes'] = {}): number {
   let bytes = MAX_MESSAGE_BYTES - ENVELOPE_BYTES;
-  for (const [key, value] of Object.entries(attributes)) bytes -= Buffer.byteLength(key) + Buffer.byteLength(value);
+  for (const key in attributes) bytes -= Buffer.byteLength(key) + Buffer.byteLength(attributes[key] ?? '');
   return bytes;
 }
 

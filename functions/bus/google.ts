@@ -1,38 +1,38 @@
 import type { BusConfig } from '../config.ts';
 import { within } from '../deadline.ts';
 import type { Message } from '../events/message.ts';
-import { codeOf } from '../grpc.ts';
+import { CODE, codeOf } from '../grpc.ts';
 import { type Publisher, REFUSALS, Refused } from './bus.ts';
+import { type Endpoint, type Env, endpointOf } from './endpoint.ts';
+import { CallFailed, GrpcConnection } from './grpc-connection.ts';
 import { Outbox } from './outbox.ts';
-import { type Connected, connect, type Env } from './publisher-client.ts';
+import { messageIds, publishRequest } from './publish-wire.ts';
 
-/** A connection that is not there after this long, which gRPC would wait for without end, is given up for another. */
+/** A connection that is not there after this long, or credentials, are given up for others. */
 const CONNECT_MS = 3_000;
+
+const PUBLISH = '/google.pubsub.v1.Publisher/Publish';
+const CLIENT = ['x-goog-api-client', `gl-node/${process.versions.node}`, 'user-agent', 'heron-webhooks'];
 
 /** Publishes to Pub/Sub, or its emulator. */
 export class GooglePublisher implements Publisher {
   readonly #config: BusConfig;
-  readonly #env: Env;
+  readonly #endpoint: Endpoint;
   readonly #outboxes = new Map<string, Outbox>();
-  #connection: Promise<Connected> | undefined;
+  #connection: GrpcConnection;
 
   /** @param env as the emulator is named in. */
   constructor(config: BusConfig, env: Env = process.env) {
     this.#config = config;
-    this.#env = env;
-    this.#connection = this.#connect();
+    this.#endpoint = endpointOf(env);
+    this.#connection = new GrpcConnection(this.#endpoint.origin);
+    this.#endpoint.credentials(CONNECT_MS).catch(() => {}); // so that they are there when the first message comes
   }
 
   async publish(topic: string, message: Message, timeoutMs: number): Promise<string> {
-    const { topicPrefix } = this.#config;
-    const name = `${topicPrefix}${topic}`;
-    let outbox = this.#outboxes.get(name);
-    if (outbox === undefined) {
-      outbox = new Outbox((messages, within) => this.#send(name, messages, within));
-      this.#outboxes.set(name, outbox);
-    }
+    const name = `${this.#config.topicPrefix}${topic}`;
     try {
-      return await outbox.publish(message, timeoutMs);
+      return await this.#outbox(name).publish(message, timeoutMs);
     } catch (error) {
       const code = codeOf(error);
       if (code === undefined || !REFUSALS.has(code)) throw error;
@@ -44,55 +44,42 @@ export class GooglePublisher implements Publisher {
   /** What is on its way is waited for: each has its own deadline. */
   async close(): Promise<void> {
     await Promise.all([...this.#outboxes.values()].map((outbox) => outbox.drained()));
-    const connected = await this.#connection?.catch(() => null); // one that was never made needs no closing
-    await connected?.client.close();
+    this.#connection.close();
+  }
+
+  #outbox(name: string): Outbox {
+    let outbox = this.#outboxes.get(name);
+    if (outbox === undefined) {
+      const topic = `projects/${this.#config.projectId}/topics/${name}`;
+      outbox = new Outbox((messages, timeoutMs) => this.#send(topic, messages, timeoutMs));
+      this.#outboxes.set(name, outbox);
+    }
+    return outbox;
   }
 
   async #send(topic: string, messages: readonly Message[], timeoutMs: number): Promise<readonly string[]> {
     const end = performance.now() + timeoutMs;
-    const { client } = await this.#connected(timeoutMs);
-    const request = {
-      topic: `projects/${this.#config.projectId}/topics/${topic}`,
-      messages: messages.map(({ data, attributes }) => ({ data, attributes: { ...attributes } })),
-    };
-    // No retries inside the library: the outbox knows what still waits for it.
-    const [{ messageIds }] = await client.publish(request, { timeout: end - performance.now(), retry: null });
-    return messageIds ?? [];
+    const connection = await this.#connected(timeoutMs);
+    const credentials = await this.#endpoint.credentials(Math.min(CONNECT_MS, end - performance.now()));
+    const routing = ['x-goog-request-params', `topic=${encodeURIComponent(topic)}`];
+    const headers = [...CLIENT, ...routing, ...credentials];
+    const request = publishRequest(topic, messages);
+    return messageIds(await connection.call(PUBLISH, headers, request, end - performance.now()));
   }
 
   /**
    * The connection, once it is there. A slow answer says nothing about it: whether it lives is known from its pings. But
    * one that is never established has none, and would be waited for without end.
    */
-  async #connected(timeoutMs: number): Promise<Connected> {
-    this.#connection ??= this.#connect();
+  async #connected(timeoutMs: number): Promise<GrpcConnection> {
+    if (this.#connection.isReady) return this.#connection;
+    if (!this.#connection.isUsable) this.#connection = new GrpcConnection(this.#endpoint.origin);
     const connection = this.#connection;
     const patience = Math.min(CONNECT_MS, timeoutMs);
-    const deadline = Date.now() + patience;
-    try {
-      const connected = await within(patience, connection, () => {
-        throw new Error('no credentials for Pub/Sub in time');
-      });
-      await connected.ready(deadline);
-      return connected;
-    } catch (error) {
-      // Only the first of many that waited in vain gives it up.
-      if (patience === CONNECT_MS && this.#connection === connection) this.#giveUp(connection);
-      throw error;
-    }
-  }
-
-  #connect(): Promise<Connected> {
-    const connection = connect(this.#env);
-    // One that could not get credentials will not try again.
-    connection.catch(() => {
-      if (this.#connection === connection) this.#connection = undefined;
+    await within(patience, connection.ready, () => {
+      if (patience === CONNECT_MS) connection.close();
+      throw new CallFailed(CODE.UNAVAILABLE, `no connection to ${this.#endpoint.origin} within ${patience} ms`);
     });
     return connection;
-  }
-
-  #giveUp(connection: Promise<Connected>): void {
-    this.#connection = undefined;
-    connection.then(({ client }) => client.close()).catch(() => {});
   }
 }

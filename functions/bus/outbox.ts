@@ -26,18 +26,44 @@ const MAX_IN_FLIGHT = 10;
 const FIRST_PAUSE_MS = 100;
 const LAST_PAUSE_MS = 1_000;
 
-type Entry = {
+/** A message, whoever waits for it, and until when. */
+class Entry {
   readonly message: Message;
   readonly bytes: number;
   readonly deadline: number;
-  readonly resolve: (id: string) => void;
-  readonly reject: (error: unknown) => void;
   /** Whether it must not share a request: one of those it shared one with is invalid, and nobody knows which. */
-  alone: boolean;
-  settled: boolean;
+  alone = false;
+  settled = false;
   /** Why it was not published so far. */
-  failure?: unknown;
-};
+  failure: unknown;
+  readonly #resolve: (id: string) => void;
+  readonly #reject: (error: unknown) => void;
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(message: Message, timeoutMs: number, resolve: (id: string) => void, reject: (error: unknown) => void) {
+    this.message = message;
+    this.bytes = bytesOf(message);
+    this.deadline = performance.now() + timeoutMs;
+    this.#resolve = resolve;
+    this.#reject = reject;
+    this.#timer = setTimeout(() => this.reject(this.failure ?? late(timeoutMs)), Math.max(0, timeoutMs));
+  }
+
+  resolve(id: string): void {
+    this.#settle();
+    this.#resolve(id);
+  }
+
+  reject(error: unknown): void {
+    this.#settle();
+    this.#reject(error);
+  }
+
+  #settle(): void {
+    clearTimeout(this.#timer);
+    this.settled = true;
+  }
+}
 
 /**
  * The messages for one topic on their way out. One request is in flight, and what comes meanwhile shares the next: a
@@ -67,22 +93,7 @@ export class Outbox {
   /** Resolves with the message's id. After `timeoutMs` it rejects, and the message is not sent again. */
   publish(message: Message, timeoutMs: number): Promise<string> {
     return new Promise((resolve, reject) => {
-      const entry: Entry = {
-        message,
-        bytes: bytesOf(message),
-        deadline: performance.now() + timeoutMs,
-        resolve: (id) => settle(() => resolve(id)),
-        reject: (error) => settle(() => reject(error)),
-        alone: false,
-        settled: false,
-      };
-      const settle = (how: () => void) => {
-        clearTimeout(timer);
-        entry.settled = true;
-        how();
-      };
-      const timer = setTimeout(() => entry.reject(entry.failure ?? late(timeoutMs)), Math.max(0, timeoutMs));
-      this.#waiting.push(entry);
+      this.#waiting.push(new Entry(message, timeoutMs, resolve, reject));
       this.#turn ??= setImmediate(() => {
         this.#turn = undefined;
         this.#flush();
@@ -129,7 +140,7 @@ export class Outbox {
       const messages = batch.map(({ message }) => message);
       const ids = await this.#send(messages, timeoutMs);
       this.#failures = 0;
-      for (const [i, { resolve }] of batch.entries()) resolve(ids[i] ?? '');
+      for (const [i, entry] of batch.entries()) entry.resolve(ids[i] ?? '');
     } catch (error) {
       this.#take(error, batch, sentAt);
     }
@@ -142,7 +153,7 @@ export class Outbox {
     const isOneOfThem = code === CODE.INVALID_ARGUMENT && batch.length > 1;
     // What failed before it was sent has no code, and may succeed later too.
     if (!isOneOfThem && code !== undefined && !isTransient(error)) {
-      for (const { reject } of batch) reject(error);
+      for (const entry of batch) entry.reject(error);
       return;
     }
     for (const entry of batch) {
@@ -183,11 +194,10 @@ function fillsBatch(waiting: readonly Entry[]): boolean {
   return bytes >= MAX_BATCH_BYTES;
 }
 
-/** At most what it takes in a request: texts and bytes have a tag and a length of up to 5 bytes each. */
+/** At most what it takes in a request: texts and bytes have a tag and a length of up to 5 bytes each, letters 3 bytes. */
 function bytesOf({ data, attributes }: Message): number {
   let bytes = 32 + data.byteLength;
-  for (const [key, value] of Object.entries(attributes))
-    bytes += 24 + Buffer.byteLength(key) + Buffer.byteLength(value);
+  for (const key in attributes) bytes += 24 + 3 * (key.length + (attributes[key] ?? '').length);
   return Math.min(bytes, MAX_MESSAGE_BYTES);
 }
 

@@ -33,7 +33,10 @@ export function toMessage(event: HeronEvent, { traceparent, replayid }: Extensio
     'ce-replayid': replayid,
   };
   const attributes: Record<string, string> = {};
-  for (const [name, value] of Object.entries(stated)) if (isAttribute(value)) attributes[name] = value;
+  for (const name in stated) {
+    const value = stated[name as keyof typeof stated];
+    if (isAttribute(value)) attributes[name] = value;
+  }
   return { data: event.body, attributes };
 }
 

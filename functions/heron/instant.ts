@@ -6,24 +6,26 @@ export type Instant = string & { readonly instant: unique symbol };
 
 // Both shapes Heron sends, `2021-05-20T09:23:53+00:00` and `2026-08-14T12:24:38.137886`, and what RFC 3339 allows beside;
 // but no leap second, which neither Python nor Firestore has.
-const SHAPE = /^(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:[Zz]|([+-])([01]\d|2[0-3]):?([0-5]\d))?$/;
+const SHAPE =
+  /^(\d{4})-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])[Tt ]([01]\d|2[0-3]):([0-5]\d):([0-5]\d)(?:\.(\d+))?(?:[Zz]|([+-])([01]\d|2[0-3]):?([0-5]\d))?$/;
 
 /** The moment that `text` names, or null where it is no time. No offset means UTC; digits past microseconds are cut. */
 export function parseInstant(text: unknown): Instant | null {
   const match = typeof text === 'string' ? SHAPE.exec(text) : null;
   if (match === null) return null;
   const [, year, month, day, hour, minute, second, fraction = '', sign, offsetHours = '0', offsetMinutes = '0'] = match;
+  if (Number(day) > daysOf(Number(year), Number(month))) return null;
   const civil = `${year}-${month}-${day}T${hour}:${minute}:${second}`;
-  const local = Date.parse(`${civil}Z`);
-  if (Number.isNaN(local)) return null;
-  const readBack = new Date(local).toISOString();
-  // Date.parse turns 30 February into 2 March: only what reads back the same is a date.
-  if (!readBack.startsWith(civil)) return null;
   const offset = (sign === '-' ? -1 : 1) * (Number(offsetHours) * 60 + Number(offsetMinutes)) * 60_000;
-  const utc = offset === 0 ? readBack : new Date(local - offset).toISOString();
+  const utc = offset === 0 ? civil : new Date(Date.parse(`${civil}Z`) - offset).toISOString().slice(0, 19);
   // Outside 0001 to 9999, toISOString writes six-digit years.
-  if (!/^\d{4}-/.test(utc) || utc.startsWith('0000')) return null;
-  return `${utc.slice(0, 19)}.${fraction.slice(0, 6).padEnd(6, '0')}Z` as Instant;
+  if (!utc.endsWith('T', 11) || utc.startsWith('0000')) return null;
+  return `${utc}.${fraction.slice(0, 6).padEnd(6, '0')}Z` as Instant;
+}
+
+function daysOf(year: number, month: number): number {
+  if (month !== 2) return 30 + ((month + (month >> 3)) & 1);
+  return year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0) ? 29 : 28;
 }
 
 /** @param milliseconds since the epoch, as `Date.now()` gives them. */

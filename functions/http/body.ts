@@ -63,7 +63,9 @@ export function readChunks(
     let size = 0;
     const finish = (read: Read) => {
       clearTimeout(timer);
-      request.off('data', onData).off('end', onEnd).off('close', onClose).off('error', onClose);
+      // Of a request that has ended nothing comes any more.
+      if (read !== 'complete')
+        request.off('data', onData).off('end', onEnd).off('close', onClose).off('error', onClose);
       resolve(read);
     };
     const onData = (chunk: Buffer) => {

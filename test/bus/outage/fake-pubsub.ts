@@ -2,7 +2,17 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import protos from '@google-cloud/pubsub-api/build/protos/protos.json' with { type: 'json' };
 import { GrpcClient, grpc } from 'google-gax';
 
-type Request = { readonly topic: string; readonly messages: readonly { readonly data: Buffer }[] };
+type Request = {
+  readonly topic: string;
+  readonly messages: readonly { readonly data: Buffer; readonly attributes: Readonly<Record<string, string>> }[];
+};
+type Response = { readonly messageIds: string[] };
+
+/** Google's own description of who publishes, as gRPC reads and writes it. */
+export function publisherService(): { readonly Publish: grpc.MethodDefinition<Request, Response> } {
+  // biome-ignore lint/suspicious/noExplicitAny: loaded from JSON, which has no types
+  return (new GrpcClient().loadProtoJSON(protos as never) as any).google.pubsub.v1.Publisher.service;
+}
 
 /** How a request is answered: with a gRPC code, or null for ids. */
 export type Answer = (messages: readonly string[], attempt: number) => Promise<number | null> | number | null;
@@ -23,14 +33,13 @@ export class FakePubSub {
 
   static async start(port = 0): Promise<FakePubSub> {
     const fake = new FakePubSub();
-    // biome-ignore lint/suspicious/noExplicitAny: loaded from JSON, which has no types
-    const { service } = (new GrpcClient().loadProtoJSON(protos as never) as any).google.pubsub.v1.Publisher;
-    fake.#server.addService(service, {
-      publish: (
-        { request }: grpc.ServerUnaryCall<Request, unknown>,
-        reply: grpc.sendUnaryData<{ messageIds: string[] }>,
-      ) => void fake.#publish(request, reply),
-    });
+    fake.#server.addService(
+      { ...publisherService() },
+      {
+        publish: ({ request }: grpc.ServerUnaryCall<Request, unknown>, reply: grpc.sendUnaryData<Response>) =>
+          void fake.#publish(request, reply),
+      },
+    );
     const bound = await new Promise<number>((resolve, reject) =>
       fake.#server.bindAsync(`127.0.0.1:${port}`, grpc.ServerCredentials.createInsecure(), (error, at) =>
         error === null ? resolve(at) : reject(error),
@@ -40,7 +49,7 @@ export class FakePubSub {
     return fake;
   }
 
-  async #publish({ messages }: Request, reply: grpc.sendUnaryData<{ messageIds: string[] }>): Promise<void> {
+  async #publish({ messages }: Request, reply: grpc.sendUnaryData<Response>): Promise<void> {
     const texts = messages.map(({ data }) => data.toString());
     this.requests.push(texts);
     const code = await this.answer(texts, this.requests.length);
