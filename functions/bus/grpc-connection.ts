@@ -96,7 +96,7 @@ export class GrpcConnection {
         'content-type',
         'application/grpc',
         'grpc-timeout',
-        `${Math.ceil(timeoutMs)}m`,
+        `${Math.ceil(timeoutMs / 1_000)}S`, // in whole seconds, of which HTTP/2 remembers the few that there are
         ...headers,
       ]);
       this.#calls.add(stream);
@@ -122,9 +122,7 @@ export class GrpcConnection {
         .on('data', (chunk: Buffer) => chunks.push(chunk))
         .on('trailers', (trailers) => {
           status = statusOf(trailers);
-        })
-        .on('end', () => {
-          if (status !== null) settle();
+          settle(); // not only when the stream has closed, some turns of the event loop later
         })
         .on('error', () => {}) // told when it closes
         .on('close', () => {

@@ -65,7 +65,7 @@ describe('a call', () => {
       stream.on('end', () => STATUS({ 'grpc-status': '0' }, [ANSWER])(stream, headers));
     });
     const headers = ['authorization', 'Bearer x', 'x-more', 'of it'];
-    expect(await connection.call(PATH, headers, QUESTION, 60_000.5)).toEqual(ANSWER);
+    expect(await connection.call(PATH, headers, QUESTION, 59_000.5)).toEqual(ANSWER);
     expect(asked).toMatchObject([
       {
         ':method': 'POST',
@@ -74,7 +74,7 @@ describe('a call', () => {
         ':authority': expect.stringMatching(/^localhost:\d+$/),
         te: 'trailers',
         'content-type': 'application/grpc',
-        'grpc-timeout': '60001m',
+        'grpc-timeout': '60S',
         authorization: 'Bearer x',
         'x-more': 'of it',
       },
