@@ -6,6 +6,9 @@ import type { LocalSubscriber } from '../local/running.ts';
 import { isLoopback } from './query-api.ts';
 import { matches } from './topic-pattern.ts';
 
+/** Whom examples are about: always the same one, or two end users would share its id. */
+export const SAMPLE_END_USER = 'myenduser';
+
 export function positive(text: string): number {
   const number = Number(text);
   if (!Number.isInteger(number) || number < 1) throw new InvalidArgumentError('Give a whole number from 1.');

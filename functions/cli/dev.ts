@@ -1,8 +1,10 @@
 import { createServer } from 'node:net';
 import { busConfig, type Env, secretSource, storeConfig } from '../config.ts';
+import { sampleWebhook } from '../heron/sample.ts';
 import { sign } from '../heron/signature.ts';
 import { run } from '../local/run.ts';
 import { type LocalSubscriber, NotStarted, type RunOptions } from '../local/running.ts';
+import { SAMPLE_END_USER } from './arguments.ts';
 import { CommandFailed } from './failure.ts';
 import { harmless, inLine, note, print, printJson, styled, visible } from './output.ts';
 import { LOCAL_PROJECT, LOCAL_SECRET } from './own-secrets.ts';
@@ -88,8 +90,7 @@ function welcome(
   secret: string,
   subscribers: readonly LocalSubscriber[],
 ): string {
-  const body =
-    '{"topic": "end_user.processed", "created": "2021-05-20T09:23:53+00:00", "data": {"heron_id": "eus_Eqio3Y4dhyNiMphrXwG58p", "end_user_id": "myenduser", "status": "processed"}, "meta": null}';
+  const body = JSON.stringify(sampleWebhook('end_user.processed', SAMPLE_END_USER, Date.parse('2021-05-20T09:23:53Z')));
   return [
     '',
     `${styled('bold', 'Webhook')}  ${webhook}`,
@@ -101,7 +102,7 @@ function welcome(
     '',
     `  curl -i ${webhook} -H 'Heron-Signature: ${sign(Buffer.from(body), secret)}' --data-binary '${body}'`,
     // Waiting: pasted together, the second comes before the state of the first is there.
-    `  curl '${queryApi}end-users/myenduser?wait_for=processed&timeout=20'`,
+    `  curl '${queryApi}end-users/${SAMPLE_END_USER}?wait_for=processed&timeout=20'`,
     '',
     'More webhooks: npx heron send end_user.failed --end-user anyone. Ctrl-C stops everything.',
     '',

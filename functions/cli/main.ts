@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { Command, CommanderError, Help, Option } from 'commander';
 import manifest from '../../package.json' with { type: 'json' };
-import { duration, filter, httpUrl, instant, port, positive, subscriber } from './arguments.ts';
+import { duration, filter, httpUrl, instant, port, positive, SAMPLE_END_USER, subscriber } from './arguments.ts';
 import { exitCodeOf, failureOf } from './failure.ts';
 import { beQuiet, complain, inLine, printJson, styled } from './output.ts';
 
@@ -67,7 +67,7 @@ command(program, 'dev', "run everything on this machine, with Google's emulators
 
 command(program, 'send', 'sign and post a made-up webhook as Heron would')
   .argument('[topic]', 'such as end_user.processed')
-  .option('--end-user <id>', 'a heron_id (eus_…) or your own id', 'myenduser')
+  .option('--end-user <id>', 'a heron_id (eus_…) or your own id', SAMPLE_END_USER)
   .option('--url <url>', 'where the webhook is', httpUrl, 'http://localhost:8080/')
   .option('--secret <secret>', 'the shared secret; else HERON_SHARED_SECRET(_FILE), here else that of npm start')
   .option('--count <n>', 'how many, 32 at a time', positive, 1)

@@ -1,6 +1,6 @@
 import { parseInstant, rfc3339 } from '../heron/instant.ts';
 import { isRecord } from '../heron/json.ts';
-import { isDeep } from '../heron/scan.ts';
+import { isDeep, MAX_LEVELS } from '../heron/scan.ts';
 
 /** What Heron sent, as far as its body can be read. */
 export type Received = {
@@ -151,7 +151,7 @@ export function readBody(id: string, body: Uint8Array, type?: string): Pick<Deli
 }
 
 function flawOf(json: unknown): string | null {
-  if (json === undefined) return 'the body is not JSON, or nested over 1,000 levels';
+  if (json === undefined) return `the body is not JSON, or nested over ${MAX_LEVELS.toLocaleString('en')} levels`;
   if (!isRecord(json)) return 'the body is not a JSON object';
   const { topic, created, data, meta } = json;
   if (textOf(topic) === undefined) return 'topic is not a text';
@@ -193,7 +193,7 @@ export function subscriberOf(subscription: string | undefined, prefix = ''): str
   return /^(.+?)\.(?:[^.]+\.[^.]+|unrouted)$/.exec(name)?.[1];
 }
 
-/** What the names of `heron listen`'s subscriptions begin with: an underscore is in no subscriber's. */
+/** What the names of `heron listen`'s subscriptions begin with: an underscore is in no subscriber's, and in no prefix of Terraform's. */
 export const LISTENER = 'listen_';
 
 /** Whether a name, with or without a prefix, is that of a listener. */

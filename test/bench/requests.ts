@@ -1,4 +1,7 @@
-import { createHash } from 'node:crypto';
+import { clock } from '../../functions/clock.ts';
+import { eventOf } from '../../functions/events/event.ts';
+import { toMessage } from '../../functions/events/message.ts';
+import { rfc3339 } from '../../functions/heron/instant.ts';
 import { sign } from '../../functions/heron/signature.ts';
 
 export const SECRET = 'sec_bench';
@@ -41,12 +44,15 @@ export function requestBytes(of: RequestsOf, count: number): Buffer[] {
   });
 }
 
-/** A push request's body, as Pub/Sub wraps a message. */
-function pushBody(data: Buffer): Buffer {
-  const now = new Date().toISOString();
-  const id = createHash('sha256').update(data).digest('hex');
-  const attributes = { 'ce-id': id, 'ce-type': 'end_user.processed', 'ce-recordedtime': now };
-  const message = { data: data.toString('base64'), attributes, messageId: id.slice(0, 16), publishTime: now };
+/** A push request's body, as Pub/Sub wraps what ingest publishes. */
+function pushBody(body: Buffer): Buffer {
+  const now = clock();
+  const event = eventOf(body, now);
+  const { data, attributes } = toMessage(event);
+  const message = {
+    ...{ data: Buffer.from(data).toString('base64'), attributes },
+    ...{ messageId: event.event_id.slice(0, 16), publishTime: rfc3339(now) },
+  };
   return Buffer.from(JSON.stringify({ message, subscription: 'projects/bench/subscriptions/projector.bench' }));
 }
 

@@ -184,6 +184,13 @@ describe.each([
       const { stdout } = await promisify(execFile)('sh', ['-c', commands.join('\n')]);
       expect(stdout).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
       expect(stdout).toMatch(/"end_user_id":"myenduser","status":"processed"/);
+      // What heron send makes up is about the same end user: two with one id would be a 409.
+      const webhook = /http:\S+/.exec(printed)?.[0] ?? '';
+      const url = /http:[^']+(?=end-users)/.exec(commands[1] ?? '')?.[0] ?? '';
+      const sent = await heron(['send', 'end_user.failed', '--url', webhook], { ...env, HERON_SHARED_SECRET: SECRET });
+      expect(sent.code).toBe(0);
+      const waited = await heron(['wait', 'myenduser', '--for', 'failed', '--url', url], env);
+      expect(waited).toMatchObject({ code: 0 });
     } finally {
       child.kill('SIGINT');
       await ended;
