@@ -1,4 +1,5 @@
 import { GoogleAuth } from 'google-auth-library';
+import { ConfigError } from '../config.ts';
 import { within } from '../deadline.ts';
 import { CODE } from '../grpc.ts';
 import { CallFailed, type Headers } from './grpc-connection.ts';
@@ -16,7 +17,7 @@ export type Endpoint = {
 /** Those of Google's own publisher. */
 const SCOPES = ['https://www.googleapis.com/auth/cloud-platform', 'https://www.googleapis.com/auth/pubsub'];
 
-/** Pub/Sub's emulator where one is named, read as Google's `PubSub` reads it; otherwise Google's, with its credentials. */
+/** Pub/Sub's emulator where one is named, read as Google's `PubSub` reads it; otherwise Google's, with its credentials. @throws ConfigError */
 export function endpointOf(env: Env): Endpoint {
   const emulator = emulatorOf(env);
   if (emulator !== null) return { origin: emulator, credentials: async () => [] };
@@ -32,8 +33,15 @@ function late(): never {
   throw new CallFailed(CODE.UNAVAILABLE, 'there were no credentials for Pub/Sub in time');
 }
 
+const ADDRESS = /^(?:(https?):\/\/)?(\[[\da-fA-F:.]+\]|[^:/[\]\s]+)(?::(\d+))?\/*$/;
+
 function emulatorOf({ PUBSUB_EMULATOR_HOST: host }: Env): string | null {
   if (!host) return null;
-  const [, scheme, name = '', port] = /^(?:(https?):\/\/)?([^:/]*)(?::(\d+))?\/*$/.exec(host) ?? [];
-  return `http://${name}:${port ?? (scheme === 'http' ? 80 : 443)}`;
+  const [, scheme, name, port = scheme === 'http' ? 80 : 443] = ADDRESS.exec(host) ?? [];
+  const origin = `http://${name}:${port}`;
+  if (name === undefined || !URL.canParse(origin))
+    throw new ConfigError(
+      `PUBSUB_EMULATOR_HOST is no address: ${JSON.stringify(host)}. Use HOST:PORT, such as 127.0.0.1:8085.`,
+    );
+  return origin;
 }

@@ -5,6 +5,7 @@ import { PubSub } from '@google-cloud/pubsub';
 import { PublisherClient } from '@google-cloud/pubsub-api/build/src/v1/publisher_client.js';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { endpointOf } from '../../functions/bus/endpoint.ts';
+import { ConfigError } from '../../functions/config.ts';
 import { CODE } from '../../functions/grpc.ts';
 
 // Where Google's own client is and what it brings along, ours must be and bring too: an update that changes it fails here.
@@ -24,6 +25,18 @@ describe('Pub/Sub', () => {
     expect(origin).toBe(`http://${servicePath}:${port ?? PublisherClient.port}`);
     expect(await credentials(1_000)).toEqual([]);
   });
+
+  test('is an emulator at an IPv6 address as well', () => {
+    expect(endpointOf({ PUBSUB_EMULATOR_HOST: '[::1]:8085' }).origin).toBe('http://[::1]:8085');
+  });
+
+  test.each(['::1', 'a b:1', 'localhost:99999', 'localhost:abc', 'localhost:', 'http://localhost:1/path', 'ftp://a:1'])(
+    'is not looked for at %j, which is no address, and the message says what is',
+    (host) => {
+      const message = `PUBSUB_EMULATOR_HOST is no address: ${JSON.stringify(host)}. Use HOST:PORT, such as 127.0.0.1:8085.`;
+      expect(() => endpointOf({ PUBSUB_EMULATOR_HOST: host })).toThrow(new ConfigError(message));
+    },
+  );
 
   test('is Google’s where no emulator is named, over TLS', () => {
     for (const env of [{}, { PUBSUB_EMULATOR_HOST: '' }])

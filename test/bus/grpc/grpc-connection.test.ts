@@ -8,6 +8,7 @@ import {
   type IncomingHttpHeaders,
   type ServerHttp2Session,
   type ServerHttp2Stream,
+  type Settings,
 } from 'node:http2';
 import { type AddressInfo, createServer as createTcpServer, type Server } from 'node:net';
 import { join } from 'node:path';
@@ -37,8 +38,11 @@ const key = readFileSync(join(import.meta.dirname, 'localhost.key.pem'));
 const cert = readFileSync(join(import.meta.dirname, 'localhost.cert.pem'), 'utf8');
 
 /** A connection to a server of its own, whose calls go to the handler. */
-async function connected(handle: Handle, { secure = false } = {}) {
-  const server: Http2Server = secure ? createSecureServer({ key, cert }) : createServer();
+async function connected(
+  handle: Handle,
+  { secure = false, settings = {} }: { secure?: boolean; settings?: Settings } = {},
+) {
+  const server: Http2Server = secure ? createSecureServer({ key, cert }) : createServer({ settings });
   const sessions: ServerHttp2Session[] = [];
   server.on('session', (session) => sessions.push(session)).on('stream', handle);
   await listening(server);
@@ -96,6 +100,21 @@ describe('a call', () => {
     const calls = Array.from({ length: 300 }, (_, i) => String(i));
     const answers = await Promise.all(calls.map((i) => connection.call(PATH, ['x-call', i], QUESTION, 60_000)));
     expect(answers.map(String)).toEqual(calls);
+  });
+
+  test('waits for its turn where the server takes few at once', async () => {
+    let [most, now] = [0, 0];
+    const handle: Handle = (stream, headers) => {
+      now += 1;
+      most = Math.max(most, now);
+      stream.on('close', () => now--);
+      setImmediate(() => STATUS({ 'grpc-status': '0' }, [ANSWER])(stream, headers));
+    };
+    const { connection } = await connected(handle, { settings: { maxConcurrentStreams: 2 } });
+    await connection.ready;
+    const calls = Array.from({ length: 20 }, () => connection.call(PATH, [], QUESTION, 60_000));
+    expect(await Promise.all(calls)).toEqual(Array(20).fill(ANSWER));
+    expect(most).toBe(2);
   });
 
   test.each<[string, Handle, number, string]>([
