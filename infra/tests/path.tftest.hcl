@@ -100,7 +100,7 @@ run "functions" {
   assert {
     condition = (
       sort(keys(google_cloudfunctions2_function.ingest.service_config[0].environment_variables)) == tolist(["GOOGLE_CLOUD_PROJECT", "HERON_SHARED_SECRET_FILE", "LOG_SAMPLING", "NODE_COMPILE_CACHE", "NODE_ENV", "NODE_OPTIONS", "TOPIC_PREFIX"]) &&
-      sort(keys(google_cloudfunctions2_function.projector.service_config[0].environment_variables)) == tolist(["FIRESTORE_DATABASE", "GOOGLE_CLOUD_PROJECT", "LOG_SAMPLING", "NODE_COMPILE_CACHE", "NODE_ENV", "TOPIC_PREFIX"]) &&
+      sort(keys(google_cloudfunctions2_function.projector.service_config[0].environment_variables)) == tolist(["FIRESTORE_DATABASE", "GOOGLE_CLOUD_PROJECT", "LOG_SAMPLING", "NODE_COMPILE_CACHE", "NODE_ENV", "NODE_OPTIONS", "TOPIC_PREFIX"]) &&
       sort(keys(google_cloudfunctions2_function.query.service_config[0].environment_variables)) == tolist(["FIRESTORE_DATABASE", "GOOGLE_CLOUD_PROJECT", "NODE_COMPILE_CACHE", "NODE_ENV"])
     )
     error_message = "each function gets the environment it reads, and no more"
