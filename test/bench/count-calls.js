@@ -16,16 +16,21 @@ http2.connect = (...connectArguments) => {
   const { request } = session;
   session.request = (headers, ...rest) => {
     const stream = request.call(session, headers, ...rest);
-    const method = String(headers[':path']).split('/').at(-1);
+    const path = Array.isArray(headers) ? headers[headers.indexOf(':path') + 1] : headers[':path'];
+    const method = String(path).split('/').at(-1);
     calls[method] ??= { calls: 0, bytes: 0, items: 0 };
     const sum = calls[method];
     sum.calls++;
-    const { write } = stream;
-    stream.write = (chunk, ...writeArguments) => {
-      sum.bytes += chunk.length;
-      sum.items += items(chunk.subarray(5)); // behind gRPC's own five bytes
-      return write.call(stream, chunk, ...writeArguments);
-    };
+    for (const name of ['write', 'end']) {
+      const original = stream[name];
+      stream[name] = (chunk, ...others) => {
+        if (chunk instanceof Uint8Array) {
+          sum.bytes += chunk.length;
+          sum.items += items(chunk.subarray(5)); // behind gRPC's own five bytes
+        }
+        return original.call(stream, chunk, ...others);
+      };
+    }
     return stream;
   };
   return session;

@@ -10,7 +10,8 @@ http('bare', (_request, response) => {
 });
 
 if (process.env.FUNCTION_TARGET !== 'bare') {
-  const { Firestore } = await import('@google-cloud/firestore');
+  const { Firestore, Timestamp } = await import('@google-cloud/firestore');
+  const { endUserDocument, eventDocument } = await import('./documents.js');
   const db = new Firestore();
 
   http('bare-query', async (request, response) => {
@@ -24,9 +25,10 @@ if (process.env.FUNCTION_TARGET !== 'bare') {
     const heronId = JSON.parse(body).data.heron_id;
     const endUser = db.doc(`end_users/${heronId}`);
     await db.runTransaction(async (transaction) => {
-      await transaction.get(endUser);
-      transaction.set(endUser, { heron_id: heronId, status: 'processed', at: new Date() });
-      transaction.create(db.doc(`events/${attributes['ce-id']}`), { heron_id: heronId, body });
+      (await transaction.get(endUser)).data();
+      const at = Timestamp.now();
+      transaction.set(endUser, endUserDocument(heronId, at));
+      transaction.create(db.doc(`events/${attributes['ce-id']}`), eventDocument(heronId, at, body));
     });
     response.status(204).end();
   });
