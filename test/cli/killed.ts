@@ -1,7 +1,8 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import firestore from '@google-cloud/firestore';
-import { PublisherClient } from '@google-cloud/pubsub-api/build/src/v1/publisher_client.js';
+import { GrpcConnection } from '../../functions/bus/grpc-connection.ts';
+import { messageIds } from '../../functions/bus/publish-wire.ts';
 import { HERON } from '../end-to-end/local.ts';
 
 /**
@@ -55,11 +56,11 @@ if (given !== undefined) {
       },
     });
   } else {
-    const { prototype } = PublisherClient;
-    prototype.publish = new Proxy(prototype.publish, {
-      apply: async (publish, client, [request, ...others]: Parameters<typeof prototype.publish>) => {
-        const answer = await Reflect.apply(publish, client, [request, ...others]);
-        pass(request?.topic?.includes(of) ? (request.messages?.length ?? 0) : 0);
+    const { prototype } = GrpcConnection;
+    prototype.call = new Proxy(prototype.call, {
+      apply: async (call, connection, [path, headers, request, ...others]: Parameters<typeof prototype.call>) => {
+        const answer: Buffer = await Reflect.apply(call, connection, [path, headers, request, ...others]);
+        pass(request.includes(of) ? messageIds(answer).length : 0);
         return answer;
       },
     });
