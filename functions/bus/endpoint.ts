@@ -17,7 +17,10 @@ export type Endpoint = {
 /** Those of Google's own publisher. */
 const SCOPES = ['https://www.googleapis.com/auth/cloud-platform', 'https://www.googleapis.com/auth/pubsub'];
 
-/** Pub/Sub's emulator where one is named, read as Google's `PubSub` reads it; otherwise Google's, with its credentials. @throws ConfigError */
+/**
+ * Pub/Sub's emulator where one is named, read as Google's `PubSub` reads it; otherwise Google's, with its credentials.
+ * @throws ConfigError
+ */
 export function endpointOf(env: Env): Endpoint {
   const emulator = emulatorOf(env);
   if (emulator !== null) return { origin: emulator, credentials: async () => [] };

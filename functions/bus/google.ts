@@ -4,7 +4,7 @@ import type { Message } from '../events/message.ts';
 import { CODE, codeOf } from '../grpc.ts';
 import { type Publisher, REFUSALS, Refused } from './bus.ts';
 import { type Endpoint, type Env, endpointOf } from './endpoint.ts';
-import { CallFailed, GrpcConnection } from './grpc-connection.ts';
+import { CallFailed, GrpcConnection, type Headers } from './grpc-connection.ts';
 import { Outbox } from './outbox.ts';
 import { messageIds, publishRequest } from './publish-wire.ts';
 
@@ -51,20 +51,25 @@ export class GooglePublisher implements Publisher {
     let outbox = this.#outboxes.get(name);
     if (outbox === undefined) {
       const topic = `projects/${this.#config.projectId}/topics/${name}`;
-      outbox = new Outbox((messages, timeoutMs) => this.#send(topic, messages, timeoutMs));
+      const headers = [...CLIENT, 'x-goog-request-params', `topic=${encodeURIComponent(topic)}`];
+      outbox = new Outbox((messages, timeoutMs) => this.#send(topic, headers, messages, timeoutMs));
       this.#outboxes.set(name, outbox);
     }
     return outbox;
   }
 
-  async #send(topic: string, messages: readonly Message[], timeoutMs: number): Promise<readonly string[]> {
+  async #send(
+    topic: string,
+    headers: Headers,
+    messages: readonly Message[],
+    timeoutMs: number,
+  ): Promise<readonly string[]> {
     const end = performance.now() + timeoutMs;
     const connection = await this.#connected(timeoutMs);
     const credentials = await this.#endpoint.credentials(Math.min(CONNECT_MS, end - performance.now()));
-    const routing = ['x-goog-request-params', `topic=${encodeURIComponent(topic)}`];
-    const headers = [...CLIENT, ...routing, ...credentials];
     const request = publishRequest(topic, messages);
-    return messageIds(await connection.call(PUBLISH, headers, request, end - performance.now()));
+    const answer = await connection.call(PUBLISH, [...headers, ...credentials], request, end - performance.now());
+    return messageIds(answer);
   }
 
   /**

@@ -106,29 +106,30 @@ export class GrpcConnection {
         stream.close(constants.NGHTTP2_CANCEL);
       }, timeoutMs);
       const chunks: Buffer[] = [];
-      let status: Status | null = null;
       let http = 0;
-      const settle = () => {
-        if (status?.code === 0) resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks));
-        else if (status !== null) fail(status.code, status.details);
-        else if (http > 0 && http !== 200) fail(codeOfHttp(http), `HTTP status ${http}`);
-        else fail(...this.#unanswered(stream));
+      let isAnswered = false;
+      const take = (headers: Readonly<Record<string, unknown>>) => {
+        const status = statusOf(headers);
+        if (status === null) return;
+        isAnswered = true;
+        // Not only when the stream has closed, some turns of the event loop later.
+        if (status.code === 0) resolve(Buffer.concat(chunks));
+        else fail(status.code, status.details);
       };
       stream
         .on('response', (headers) => {
           http = Number(headers[':status']);
-          status = statusOf(headers);
+          take(headers);
         })
         .on('data', (chunk: Buffer) => chunks.push(chunk))
-        .on('trailers', (trailers) => {
-          status = statusOf(trailers);
-          settle(); // not only when the stream has closed, some turns of the event loop later
-        })
+        .on('trailers', take)
         .on('error', () => {}) // told when it closes
         .on('close', () => {
           clearTimeout(late);
           this.#calls.delete(stream);
-          settle();
+          if (isAnswered) return;
+          if (http > 0 && http !== 200) fail(codeOfHttp(http), `HTTP status ${http}`);
+          else fail(...this.#unanswered(stream));
         });
       stream.end(message);
     });

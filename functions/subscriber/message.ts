@@ -193,7 +193,10 @@ export function subscriberOf(subscription: string | undefined, prefix = ''): str
   return /^(.+?)\.(?:[^.]+\.[^.]+|unrouted)$/.exec(name)?.[1];
 }
 
-/** What the names of `heron listen`'s subscriptions begin with: an underscore is in no subscriber's, and in no prefix of Terraform's. */
+/**
+ * What the names of `heron listen`'s subscriptions begin with: an underscore is in no subscriber's, and in no prefix of
+ * Terraform's.
+ */
 export const LISTENER = 'listen_';
 
 /** Whether a name, with or without a prefix, is that of a listener. */

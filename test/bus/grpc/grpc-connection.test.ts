@@ -16,6 +16,7 @@ import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { afterEach, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { GrpcConnection } from '../../../functions/bus/grpc-connection.ts';
 import { CODE } from '../../../functions/grpc.ts';
+import { until } from '../../until.ts';
 import { RawHttp2Server } from './raw-server.ts';
 
 const PATH = '/package.Service/Method';
@@ -217,13 +218,13 @@ describe('a call', () => {
     await connection.ready;
 
     const first = connection.call(PATH, [], QUESTION, 1_000);
-    await real(() => streams.length === 1);
+    await until(() => streams.length === 1);
     vi.advanceTimersByTime(999);
     STATUS({ 'grpc-status': '0' }, [ANSWER])(streams[0] as ServerHttp2Stream, {});
     expect(await first).toEqual(ANSWER);
 
     const second = connection.call(PATH, [], QUESTION, 1_000);
-    await real(() => streams.length === 2);
+    await until(() => streams.length === 2);
     const taken = once(streams[1] as ServerHttp2Stream, 'close');
     vi.advanceTimersByTime(1_000);
     await expect(second).rejects.toMatchObject({
@@ -249,20 +250,15 @@ describe('a call', () => {
   });
 });
 
-/** Waits by the clock that no test turns. */
-async function real(fact: () => boolean): Promise<void> {
-  while (!fact()) await new Promise((resolve) => setImmediate(resolve));
-}
-
 describe('a connection', () => {
   test('that the server ends with GOAWAY still has its answers, and takes no more calls', async () => {
     const streams: ServerHttp2Stream[] = [];
     const { connection, sessions } = await connected((stream) => void streams.push(stream));
     const call = connection.call(PATH, [], QUESTION, 60_000);
-    await real(() => streams.length === 1);
+    await until(() => streams.length === 1);
     expect(connection.isReady).toBe(true);
     sessions[0]?.goaway(constants.NGHTTP2_NO_ERROR);
-    await real(() => !connection.isUsable);
+    await until(() => !connection.isUsable);
     expect(connection.isReady).toBe(false);
     await expect(connection.call(PATH, [], QUESTION, 60_000)).rejects.toMatchObject({
       code: CODE.UNAVAILABLE,
@@ -348,7 +344,7 @@ describe('while a call is in flight, a connection is asked whether it lives', ()
     await connection.ready;
     const outcome = { code: 0, details: '' };
     connection.call(PATH, [], QUESTION, 60_000).catch((error) => Object.assign(outcome, error));
-    await real(() => server.calls === 1);
+    await until(() => server.calls === 1);
     return { server, connection, outcome };
   }
 
@@ -359,7 +355,7 @@ describe('while a call is in flight, a connection is asked whether it lives', ()
       await server.roundTrip();
       expect(server.pings).toBe(ping - 1);
       vi.advanceTimersByTime(1);
-      await real(() => server.pings === ping);
+      await until(() => server.pings === ping);
       vi.advanceTimersByTime(2_999);
       expect(connection.isReady).toBe(true);
       server.pong();
@@ -371,12 +367,12 @@ describe('while a call is in flight, a connection is asked whether it lives', ()
   test('and is over when it has said nothing for 3 s, with what is in flight', async () => {
     const { server, connection, outcome } = await asking();
     vi.advanceTimersByTime(1_500);
-    await real(() => server.pings === 1);
+    await until(() => server.pings === 1);
     vi.advanceTimersByTime(2_999);
     expect(connection.isUsable).toBe(true);
     vi.advanceTimersByTime(1);
     expect(connection.isUsable).toBe(false);
-    await real(() => outcome.code !== 0);
+    await until(() => outcome.code !== 0);
     expect(outcome).toMatchObject({
       code: CODE.UNAVAILABLE,
       details: 'the connection is silent: a ping was not answered within 3000 ms',
@@ -389,7 +385,7 @@ describe('while a call is in flight, a connection is asked whether it lives', ()
     await connection.call(PATH, [], QUESTION, 60_000);
     let pings = 0;
     sessions[0]?.on('ping', () => pings++);
-    await real(() => vi.getTimerCount() === 1);
+    await until(() => vi.getTimerCount() === 1);
     vi.advanceTimersByTime(60_000);
     expect([vi.getTimerCount(), connection.isUsable]).toEqual([0, true]);
     await new Promise((resolve) => sessions[0]?.ping((...pong) => resolve(pong)));
