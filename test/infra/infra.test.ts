@@ -4,14 +4,11 @@ import { provision } from '../../functions/bus/provision.ts';
 import { topology } from '../../functions/bus/topology.ts';
 import { PROJECTOR } from '../../functions/projector/projector.ts';
 import { hasPubSub } from '../emulators.ts';
+import { leaveOut } from '../left-out.ts';
 import { findTerraform, type Resource, testLines, waitsFor } from './terraform.ts';
 
 const terraform = await findTerraform();
-if (terraform.kind === 'missing') {
-  const message = `The Terraform module cannot be tested: ${terraform.why}`;
-  if (process.env.CI) throw new Error(`${message}. Under CI its tests may not be skipped.`);
-  console.warn(`\n  ${message}.\n  Its tests are SKIPPED.\n`);
-}
+if (terraform.kind === 'missing') leaveOut(`The Terraform module cannot be tested: ${terraform.why}`, 'its tests');
 
 const MINUTES = 60_000;
 

@@ -9,6 +9,7 @@ import { formatMessage } from 'publint/utils';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { buildKit } from '../../functions/subscriber/kit/build.ts';
 import manifest from '../../functions/subscriber/kit/package.json' with { type: 'json' };
+import { leaveOut } from '../left-out.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 const BIN = join(ROOT, 'node_modules', '.bin');
@@ -29,8 +30,7 @@ async function oldestNode(): Promise<string | null> {
     await exec('npm', ['install', `${name}@${OLDEST}`, '--no-audit', '--no-fund', '--ignore-scripts'], { cwd: home });
     return node;
   } catch (error) {
-    if (process.env.CI) throw error;
-    console.warn(`\n  Node ${OLDEST} could not be had from npm.\n  What the package does on it is SKIPPED.\n`);
+    leaveOut(`Node ${OLDEST} could not be had from npm`, 'the tests of the package on it', { cause: error });
     return null;
   }
 }
