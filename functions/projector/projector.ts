@@ -38,7 +38,7 @@ const TOLD: Readonly<Record<Appended, string>> = {
 
 /**
  * Takes Pub/Sub's push, by the kit that other services have: 2xx once the event is in the log and its end user's state,
- * both in one transaction. What can never succeed goes to the projector's dead letters with the reason, also what is no
+ * both or neither. What can never succeed goes to the projector's dead letters with the reason, also what is no
  * message; all else is refused, and comes again.
  */
 export function projector({ publisher, store, log, tracer = NO_TRACER }: ProjectorDependencies): Handler {

@@ -7,12 +7,24 @@ import type { Instant } from '../heron/instant.ts';
 import { whyUnrouted } from '../heron/unrouted.ts';
 import { haveBodies, inLog } from './bodies.ts';
 import type { Connection } from './connection.ts';
-import { endUserDocuments, eventDocuments, type Rebuilding, type Stored, type StoredEvent } from './documents.ts';
+import type { DirectClient } from './direct.ts';
+import {
+  type EndUserDocument,
+  endUserDocument,
+  endUserDocuments,
+  eventDocument,
+  eventDocuments,
+  type Rebuilding,
+  type Stored,
+  type StoredEvent,
+  storedOf,
+} from './documents.ts';
 import { isErased } from './erasure.ts';
 import { broughtUpToDate } from './history.ts';
 import { counts } from './retention.ts';
 import { type Appended, endUserOf, fold, MAX_INLINE_BYTES } from './store.ts';
 import { toInstant } from './timestamp.ts';
+import { UnknownKind } from './values.ts';
 
 /** A rebuild has so long for its last step on a state that events come to without a pause; they wait meanwhile. */
 const HOLD_MS = 3_000;
@@ -23,8 +35,8 @@ const MAX_REBUILDING_MS = 3_600_000;
 export type Times = { readonly recorded_at: Instant; readonly expiresAt: (event: HeronEvent) => Instant | null };
 
 /**
- * Records events and folds them into their end user's state, in one transaction. It creates the events, which fails all
- * of it where one exists: so each counts once, and none need be looked up.
+ * Records events and folds them into their end user's state, all or nothing. It creates the events, which fails all of it
+ * where one exists: so each counts once, and none need be looked up.
  */
 export async function appendEvents(
   connection: Connection,
@@ -33,13 +45,62 @@ export async function appendEvents(
 ): Promise<readonly Appended[]> {
   for (let lookUp = false; ; lookUp = true) {
     try {
-      return await connection.write((db, transaction) => append(db, transaction, arrived, times, lookUp));
+      return await connection.write((db, transaction) => append(db, transaction, arrived, times, lookUp), {
+        ...(lookUp ? {} : { directly: (client) => appendDirectly(client, arrived, times) }),
+      });
     } catch (error) {
       if (codeOf(error) !== CODE.ALREADY_EXISTS) throw error;
       if (arrived.length === 1) return ['duplicate'];
       // One at least is a duplicate, and Firestore does not say which: now they are looked up.
     }
   }
+}
+
+/**
+ * What nearly every event takes: its end user's state read, and one commit of the next with the events, which Firestore
+ * takes where the state is still the one that was read. No transaction outlives a process here, and holds others up.
+ * @returns null where it takes more than that, or was refused: a transaction tells why, and what to do.
+ */
+async function appendDirectly(
+  client: DirectClient,
+  arrived: readonly HeronEvent[],
+  times: Times,
+): Promise<readonly Appended[] | null> {
+  const heronId = endUserOf(arrived);
+  if (heronId === null || arrived.some((event) => !concernsEndUser(event) || !isInline(event))) return null;
+  const path = `end_users/${heronId}`;
+  let stored: Stored | undefined;
+  try {
+    const found = await client.read(path);
+    stored = found && storedOf(found.data as EndUserDocument);
+    if (stored?.kind === 'forgotten') return arrived.map(() => 'forgotten');
+    if (stored !== undefined && !isAlone(stored)) return null;
+    const endUser = fold(stored?.endUser ?? null, heronId, arrived, countedAt(times));
+    if (endUser === null) return null;
+    const state = endUserDocument({ kind: 'state', endUser, changed_at: times.recorded_at });
+    await client.commit([
+      { path, data: state, replaces: found?.version ?? null },
+      ...arrived.map((event) => ({
+        path: `events/${event.event_id}`,
+        data: eventDocument(storedEvent(event, times)),
+        replaces: null,
+      })),
+    ]);
+    return arrived.map(() => 'appended');
+  } catch (error) {
+    // Where there was no state either may exist: an event, or a state that others have written meanwhile.
+    const isEither = codeOf(error) === CODE.ALREADY_EXISTS && stored === undefined;
+    if (isEither || UNTOLD.has(codeOf(error)) || error instanceof UnknownKind) return null;
+    throw error;
+  }
+}
+
+/** The state was written by others meanwhile; or something is wrong with the request, whosoever's fault that is. */
+const UNTOLD: ReadonlySet<number | undefined> = new Set([CODE.FAILED_PRECONDITION, CODE.INVALID_ARGUMENT]);
+
+/** No rebuild is at work on it, and no new fold is to be. */
+function isAlone({ endUser, rebuilding, held_at }: Extract<Stored, { kind: 'state' }>): boolean {
+  return endUser.fold.version === FOLD_VERSION && rebuilding === undefined && held_at === undefined;
 }
 
 async function append(
@@ -70,9 +131,7 @@ async function append(
   if (!complete) throw new Error('Chunks of a body are gone that were there just now: the event must come again.');
   const fresh = arrived.filter(({ event_id }) => !known.has(event_id));
   if (found !== undefined) {
-    const { recorded_at, expiresAt } = times;
-    const isCounted = (event: HeronEvent) => counts(event, { recorded_at, expires_at: expiresAt(event) });
-    await foldInto(db, transaction, found, fresh, isCounted);
+    await foldInto(db, transaction, found, fresh, countedAt(times));
   }
   for (const event of fresh) transaction.create(eventDocuments(db).doc(event.event_id), storedEvent(event, times));
   return arrived.map((event) => (fresh.includes(event) ? 'appended' : 'duplicate'));
@@ -144,12 +203,20 @@ async function allEnded<const T extends readonly unknown[]>(work: T) {
   return Promise.all(work);
 }
 
+/** Whether an event adds to its end user's count that is recorded at these times. */
+function countedAt({ recorded_at, expiresAt }: Times): (event: HeronEvent) => boolean {
+  return (event) => counts(event, { recorded_at, expires_at: expiresAt(event) });
+}
+
+function isInline({ body }: HeronEvent): boolean {
+  return body.byteLength <= MAX_INLINE_BYTES;
+}
+
 function storedEvent(event: HeronEvent, { recorded_at, expiresAt }: Times): StoredEvent {
   const { event_id, topic, created, received_at, heron_id, end_user_id, status, body } = event;
-  const isInline = body.byteLength <= MAX_INLINE_BYTES;
   return {
     ...{ event_id, topic, created, received_at, heron_id, end_user_id, status },
-    ...{ bytes: body.byteLength, body: isInline ? body : null, reason: whyUnrouted(event) },
+    ...{ bytes: body.byteLength, body: isInline(event) ? body : null, reason: whyUnrouted(event) },
     ...{ recorded_at, expires_at: expiresAt(event) },
   };
 }

@@ -1,14 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Firestore, type Transaction } from '@google-cloud/firestore';
 import type { StoreConfig } from '../config.ts';
-import { within } from '../deadline.ts';
 import { Unprocessable } from '../events/event.ts';
 import { CODE, codeOf, isTransient } from '../grpc.ts';
-
-/** What is on its way when all shall end has this long, of the 8 s that a function has for it. */
-const CLOSE_MS = 5_000;
+import { DirectClient } from './direct.ts';
+import { Way } from './way.ts';
 
 const READ_MS = 5_000;
+const COMMIT_MS = 10_000;
 
 /** Between attempts at a transaction: twice as long each time, from the first to the last. */
 const FIRST_PAUSE_MS = 500;
@@ -20,14 +19,11 @@ const EXHAUSTED_PAUSE_MS = 1_000;
 const WATCH_MS = 5_000;
 /** The client tries a read five times, in more than 8 s, before it says why it failed. */
 const PROBE_MS = 10_000;
-/** So long it may try to listen; where it is terminated meanwhile, that ends in an unhandled rejection. */
-const LISTEN_MS = 15_000;
-
 /**
  * By itself the client waits 60 s for a commit and 300 s for a read, each time, and tries for 600 s: what nobody waits
  * for any more shall end soon. Commits are retried as whole transactions, see {@link Connection.write}.
  */
-const clientConfig = (readMs: number) => ({
+const clientConfig = (readMs: number, commitMs = COMMIT_MS) => ({
   interfaces: {
     'google.firestore.v1.Firestore': {
       retry_codes: { none: [] },
@@ -35,26 +31,22 @@ const clientConfig = (readMs: number) => ({
         BatchGetDocuments: { timeout_millis: readMs },
         RunQuery: { timeout_millis: readMs },
         RunAggregationQuery: { timeout_millis: readMs },
-        Commit: { timeout_millis: 10_000, retry_codes_name: 'none' },
-        Rollback: { timeout_millis: 10_000, retry_codes_name: 'none' },
+        Commit: { timeout_millis: commitMs, retry_codes_name: 'none' },
+        Rollback: { timeout_millis: COMMIT_MS, retry_codes_name: 'none' },
       },
     },
   },
 });
 
 const CHANNEL_OPTIONS = {
+  // Otherwise clients of one process share their connection, and one that takes another's place would get the same.
+  'grpc.use_local_subchannel_pool': 1,
   // gRPC's own back-off grows to two minutes: Firestore may be back long before.
   'grpc.max_reconnect_backoff_ms': 5_000,
   // A way that is dead under calls and watches is noticed, and opened anew. As often as Bigtable's client does it.
   'grpc.keepalive_time_ms': 30_000,
   'grpc.keepalive_timeout_ms': 10_000,
 };
-
-/** A client, and the calls that it has not ended yet, whether anybody waits for them or not. */
-type Client = { readonly db: Firestore; readonly calls: Set<Promise<unknown>>; probe: Promise<Answer> | null };
-
-/** Whether Firestore answers: `refused`: there is no way to it, as gRPC knows, which looks for one by itself. */
-type Answer = 'yes' | 'refused' | 'silent';
 
 /** What goes on until it is stopped. */
 type Watch = { readonly events: WatchEvents; stop: () => void };
@@ -67,6 +59,13 @@ export type WatchEvents = {
   readonly onBlind?: () => void;
 };
 
+export type WriteOptions<T> = {
+  /** Is tried first, and once: null where it takes the transaction. */
+  readonly directly?: (client: DirectClient) => Promise<T | null>;
+  /** Is called before an attempt that follows one which others were faster than. */
+  readonly makeRoom?: () => Promise<void>;
+};
+
 export type ConnectionOptions = {
   /** After this a call is given up. */
   readonly callMs: number;
@@ -77,34 +76,40 @@ export type ConnectionOptions = {
   readonly probeMs?: number;
 };
 
-/**
- * The way to Firestore, on which every call ends in time, and which is replaced where it falls silent: a half-open
- * connection, which neither gRPC nor TCP notices for long. Slow is not silent: only where a second, small call has no
- * answer either is there nobody at the other end.
- */
+/** Firestore, and what is watched there. What is written directly goes a way of its own. */
 export class Connection {
-  readonly #config: StoreConfig;
   readonly #callMs: number;
-  readonly #readMs: number;
   readonly #watchMs: number;
-  readonly #probeMs: number;
+  readonly #firestore: Way<Firestore>;
+  readonly #direct: Way<DirectClient>;
   readonly #watches = new Set<Watch>();
   #watchman: NodeJS.Timeout | null = null;
   /** Nothing is watched, although somebody wants it: there is no way to Firestore. */
   #isBlind = false;
-  /** None once it is closed. */
-  #client: Client | null;
 
   constructor(
     config: StoreConfig,
     { callMs, readMs = READ_MS, watchMs = WATCH_MS, probeMs = PROBE_MS }: ConnectionOptions,
   ) {
-    this.#config = config;
     this.#callMs = callMs;
-    this.#readMs = readMs;
     this.#watchMs = watchMs;
-    this.#probeMs = probeMs;
-    this.#client = this.#connect();
+    this.#firestore = new Way(
+      {
+        open: () => new Firestore({ ...config, clientConfig: clientConfig(readMs), ...CHANNEL_OPTIONS }),
+        ask: (db) => db.collection('upkeep').doc('probe').get(),
+        close: (db) => db.terminate(),
+      },
+      { callMs, probeMs },
+      () => this.#watchAnew(),
+    );
+    this.#direct = new Way(
+      {
+        open: () => new DirectClient(config, { clientConfig: clientConfig(callMs, callMs), ...CHANNEL_OPTIONS }),
+        ask: (client) => client.read('upkeep/probe'),
+        close: (client) => client.close(),
+      },
+      { callMs, probeMs },
+    );
   }
 
   /**
@@ -112,22 +117,22 @@ export class Connection {
    * @param signal ends it before its time: the caller has no more.
    */
   call<T>(begin: (db: Firestore) => Promise<T>, signal?: AbortSignal): Promise<T> {
-    return this.#call(begin, this.#callMs, signal, () => tooLate(this.#callMs));
+    return this.#firestore.call(begin, this.#callMs, () => tooLate(this.#callMs), signal);
   }
 
   /**
    * A transaction that writes, tried again where that may help: what failed last is what this fails with.
-   * @param makeRoom is called before an attempt that follows one which others were faster than.
    * @throws Unprocessable where Firestore refuses what is written, as it would every time.
    */
   async write<T>(
     work: (db: Firestore, transaction: Transaction) => Promise<T>,
-    makeRoom: () => Promise<void> = async () => {},
+    { directly, makeRoom = async () => {} }: WriteOptions<T> = {},
   ): Promise<T> {
     const end = performance.now() + this.#callMs;
     let failure: unknown;
     for (let attempt = 0; ; attempt++) {
-      const left = end - performance.now();
+      const late = () => failure ?? tooLate(this.#callMs);
+      const left = () => end - performance.now();
       let written = false;
       const once = async (db: Firestore, transaction: Transaction): Promise<T> => {
         const result = await work(db, transaction);
@@ -135,11 +140,14 @@ export class Connection {
         return result;
       };
       try {
-        return await this.#call(
+        if (directly !== undefined && attempt === 0) {
+          const result = await this.#direct.call(directly, left(), late);
+          if (result !== null) return result;
+        }
+        return await this.#firestore.call(
           (db) => db.runTransaction((transaction) => once(db, transaction), { maxAttempts: 1 }),
-          left,
-          undefined,
-          () => failure ?? tooLate(this.#callMs),
+          left(),
+          late,
         );
       } catch (error) {
         if (written && isRefused(error)) throw new Unprocessable('Firestore refuses the event', { cause: error });
@@ -155,11 +163,11 @@ export class Connection {
 
   /** Watches until it is stopped, anew where the connection is replaced. */
   watch(events: WatchEvents): () => void {
-    if (this.#client === null) throw new Error('The store is closed.');
+    if (this.#firestore.isClosed) throw new Error('The store is closed.');
     const watch: Watch = { events, stop: () => {} };
     this.#watches.add(watch);
     if (this.#isBlind) queueMicrotask(() => this.#watches.has(watch) && events.onBlind?.());
-    else this.#begin(watch, this.#client);
+    else this.#begin(watch);
     this.#watchman ??= setTimeout(() => this.#lookOut(), this.#watchMs);
     return () => {
       if (this.#watches.delete(watch)) watch.stop();
@@ -171,68 +179,24 @@ export class Connection {
     return this.#watches.size;
   }
 
-  /** What is still on its way after a while is left to itself. */
   async close(): Promise<void> {
     for (const watch of this.#watches) watch.stop(); // a client that is listened to refuses to end
     this.#watches.clear();
     if (this.#watchman !== null) clearTimeout(this.#watchman);
-    const client = this.#client;
-    this.#client = null;
-    if (client !== null) await within(CLOSE_MS, disconnect(client), () => {});
-  }
-
-  async #call<T>(
-    begin: (db: Firestore) => Promise<T>,
-    milliseconds: number,
-    signal: AbortSignal | undefined,
-    late: () => unknown,
-  ): Promise<T> {
-    const client = this.#client;
-    if (client === null) throw new Error('The store is closed.');
-    signal?.throwIfAborted();
-    const call = tracked(client, begin(client.db));
-    let isSilent = false;
-    const suspicion = setTimeout(
-      async () => {
-        isSilent = true;
-        isSilent = (await this.#probe(client)) === 'silent';
-      },
-      (this.#callMs * 2) / 3,
-    );
-    const aborted = Promise.withResolvers<never>();
-    const abort = () => aborted.reject(signal?.reason);
-    signal?.addEventListener('abort', abort);
-    try {
-      return await within(milliseconds, signal === undefined ? call : Promise.race([call, aborted.promise]), () => {
-        if (isSilent) this.#replace(client);
-        throw late();
-      });
-    } finally {
-      clearTimeout(suspicion);
-      signal?.removeEventListener('abort', abort);
-    }
-  }
-
-  #probe(client: Client): Promise<Answer> {
-    const ask = () => tracked(client, client.db.collection('upkeep').doc('probe').get());
-    client.probe ??= within(this.#probeMs, answerOf(ask()), (): Answer => 'silent').finally(() => {
-      client.probe = null;
-    });
-    return client.probe;
+    await Promise.all([this.#firestore.close(), this.#direct.close()]);
   }
 
   /** A connection that is frozen tells its watches nothing, for minutes: while somebody watches, it is tried. */
   async #lookOut(): Promise<void> {
     this.#watchman = null;
-    const client = this.#client;
-    if (client === null || this.#watches.size === 0) return;
-    const answer = await this.#probe(client);
-    if (this.#client === null) return;
-    if (answer !== 'yes') this.#goBlind();
-    if (answer === 'silent') this.#replace(client);
+    if (this.#firestore.isClosed || this.#watches.size === 0) return;
+    const answer = await this.#firestore.probe((known) => {
+      if (known !== 'yes') this.#goBlind();
+    });
+    if (this.#firestore.isClosed) return;
     if (answer === 'yes' && this.#isBlind) {
       this.#isBlind = false;
-      for (const watch of this.#watches) this.#begin(watch, this.#client);
+      for (const watch of this.#watches) this.#begin(watch);
     }
     this.#watchman = setTimeout(() => this.#lookOut(), this.#watchMs);
   }
@@ -246,55 +210,20 @@ export class Connection {
     }
   }
 
-  #begin(watch: Watch, { db }: Client): void {
-    watch.stop = watch.events.begin(db, (error) => {
+  #begin(watch: Watch): void {
+    watch.stop = watch.events.begin(this.#firestore.client, (error) => {
       if (this.#watches.delete(watch)) watch.events.onFailure(error);
     });
   }
 
-  /** Only the first of many calls that missed their time on a client replaces it. */
-  #replace(client: Client): void {
-    if (this.#client !== client) return;
-    const replacement = this.#connect();
-    this.#client = replacement;
-    if (!this.#isBlind)
-      for (const watch of this.#watches) {
-        watch.stop();
-        this.#begin(watch, replacement);
-      }
-    sleep(LISTEN_MS, undefined, { ref: false })
-      .then(() => disconnect(client))
-      .catch(() => {});
+  /** The client that they were on was replaced. */
+  #watchAnew(): void {
+    if (this.#isBlind) return;
+    for (const watch of this.#watches) {
+      watch.stop();
+      this.#begin(watch);
+    }
   }
-
-  #connect(): Client {
-    const db = new Firestore({ ...this.#config, clientConfig: clientConfig(this.#readMs), ...CHANNEL_OPTIONS });
-    return { db, calls: new Set(), probe: null };
-  }
-}
-
-function tracked<T>({ calls }: Client, call: Promise<T>): Promise<T> {
-  calls.add(call);
-  const done = () => calls.delete(call);
-  call.then(done, done);
-  return call;
-}
-
-/** What Firestore itself refuses is an answer. */
-function answerOf(call: Promise<unknown>): Promise<Answer> {
-  return call.then(
-    () => 'yes',
-    (error) => {
-      if (codeOf(error) === CODE.UNAVAILABLE) return 'refused';
-      return codeOf(error) === CODE.DEADLINE_EXCEEDED ? 'silent' : 'yes';
-    },
-  );
-}
-
-/** Only when its calls have ended: one that the terminated client would retry is an unhandled rejection in there. */
-async function disconnect({ db, calls }: Client): Promise<void> {
-  while (calls.size > 0) await Promise.allSettled(calls);
-  await db.terminate();
 }
 
 function tooLate(milliseconds: number): Error {

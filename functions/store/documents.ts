@@ -8,6 +8,7 @@ import {
   type QueryDocumentSnapshot,
   type Timestamp,
   type UpdateData,
+  type WithFieldValue,
 } from '@google-cloud/firestore';
 import type { EndUser, Keys } from '../events/end-user.ts';
 import { CANARY_ID } from '../heron/canary.ts';
@@ -93,7 +94,7 @@ type TombstoneDocument = {
   };
 };
 
-type EndUserDocument = StateDocument | TombstoneDocument;
+export type EndUserDocument = StateDocument | TombstoneDocument;
 
 /** What the log says of a body, as the fields of its event's document. */
 export function readingFields({
@@ -175,17 +176,28 @@ export function stateDocument(endUser: EndUser): PlainState {
   };
 }
 
+/** An event as its document's fields. */
+export function eventDocument({
+  event_id,
+  created,
+  received_at,
+  recorded_at,
+  expires_at,
+  reason,
+  ...event
+}: StoredEvent): EventDocument {
+  return {
+    ...event,
+    created: toTimestamp(created),
+    received_at: toTimestamp(received_at),
+    recorded_at: toTimestamp(recorded_at),
+    ...(expires_at === null ? {} : { expires_at: toTimestamp(expires_at) }),
+    ...(reason === null ? {} : { unrouted: true as const, reason }),
+  };
+}
+
 const EVENT: FirestoreDataConverter<StoredEvent, EventDocument> = {
-  toFirestore({ event_id, created, received_at, recorded_at, expires_at, reason, ...event }: StoredEvent) {
-    return {
-      ...event,
-      created: toTimestamp(created),
-      received_at: toTimestamp(received_at),
-      recorded_at: toTimestamp(recorded_at),
-      ...(expires_at === null ? {} : { expires_at: toTimestamp(expires_at) }),
-      ...(reason === null ? {} : { unrouted: true as const, reason }),
-    };
-  },
+  toFirestore: eventDocument,
   fromFirestore(snapshot) {
     const { created, received_at, recorded_at, expires_at, unrouted, reason, ...event } =
       snapshot.data() as EventDocument;
@@ -201,38 +213,43 @@ const EVENT: FirestoreDataConverter<StoredEvent, EventDocument> = {
   },
 };
 
+/** A state, or a tombstone, as its document's fields. */
+export function endUserDocument(stored: Stored): WithFieldValue<EndUserDocument> {
+  if (stored.kind === 'forgotten') {
+    const { at, unfinished, ...tombstone } = stored.tombstone;
+    return {
+      forgotten: { ...tombstone, at: toTimestamp(at), ...(unfinished.length === 0 ? {} : { unfinished }) },
+    };
+  }
+  const { since, arrived } = stored.rebuilding ?? {};
+  return {
+    ...stateDocument(stored.endUser),
+    // The server's own time, by which changes are watched, whatever ours is. What has none is in no list, no count and
+    // no watch of changes.
+    ...(stored.endUser.heron_id === CANARY_ID ? {} : { changed_at: FieldValue.serverTimestamp() }),
+    ...(since && { rebuilding: { since, arrived: arrived ? stateDocument(arrived) : null } }),
+  };
+}
+
+/** What the document of an end user holds, of its fields. */
+export function storedOf(document: EndUserDocument): Stored {
+  if ('forgotten' in document) {
+    const { at, unfinished = [], ...tombstone } = document.forgotten;
+    return { kind: 'forgotten', tombstone: { ...tombstone, at: toInstant(at), unfinished } };
+  }
+  const { rebuilding, held_at, changed_at = null } = document;
+  return {
+    kind: 'state',
+    endUser: endUserOf(document),
+    changed_at: toInstant(changed_at as Timestamp),
+    rebuilding: rebuilding && { ...rebuilding, arrived: rebuilding.arrived && endUserOf(rebuilding.arrived) },
+    held_at,
+  };
+}
+
 const END_USER: FirestoreDataConverter<Stored, EndUserDocument> = {
-  toFirestore(stored: Stored) {
-    if (stored.kind === 'forgotten') {
-      const { at, unfinished, ...tombstone } = stored.tombstone;
-      return {
-        forgotten: { ...tombstone, at: toTimestamp(at), ...(unfinished.length === 0 ? {} : { unfinished }) },
-      };
-    }
-    const { since, arrived } = stored.rebuilding ?? {};
-    return {
-      ...stateDocument(stored.endUser),
-      // The server's own time, by which changes are watched, whatever ours is. What has none is in no list, no count and
-      // no watch of changes.
-      ...(stored.endUser.heron_id === CANARY_ID ? {} : { changed_at: FieldValue.serverTimestamp() }),
-      ...(since && { rebuilding: { since, arrived: arrived ? stateDocument(arrived) : null } }),
-    };
-  },
-  fromFirestore(snapshot) {
-    const data = snapshot.data() as EndUserDocument;
-    if ('forgotten' in data) {
-      const { at, unfinished = [], ...tombstone } = data.forgotten;
-      return { kind: 'forgotten', tombstone: { ...tombstone, at: toInstant(at), unfinished } };
-    }
-    const { rebuilding, held_at, changed_at = null } = data;
-    return {
-      kind: 'state',
-      endUser: endUserOf(data),
-      changed_at: toInstant(changed_at as Timestamp),
-      rebuilding: rebuilding && { ...rebuilding, arrived: rebuilding.arrived && endUserOf(rebuilding.arrived) },
-      held_at,
-    };
-  },
+  toFirestore: endUserDocument,
+  fromFirestore: (snapshot) => storedOf(snapshot.data() as EndUserDocument),
 };
 
 const CHECKPOINT: FirestoreDataConverter<Checkpoint, CheckpointDocument> = {

@@ -56,14 +56,14 @@ export function insist<T>(
   { connection, heronId }: Omit<Place, 'readAt'>,
   work: Parameters<typeof connection.write<T>>[0],
 ): Promise<T> {
-  const hold = async () => {
+  const makeRoom = async () => {
     try {
       await connection.call((db) => rawEndUser(db, heronId).update({ held_at: FieldValue.serverTimestamp() }));
     } catch (error) {
       if (codeOf(error) !== CODE.NOT_FOUND) throw error;
     }
   };
-  return connection.write(work, hold);
+  return connection.write(work, { makeRoom });
 }
 
 /** Sets the right state. @returns null; or where it cannot yet, the moment to look at next. */

@@ -1,6 +1,7 @@
-import { type Firestore, v1 } from '@google-cloud/firestore';
+import { PassThrough } from 'node:stream';
+import { Firestore, GeoPoint, v1 } from '@google-cloud/firestore';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { Unprocessable } from '../../functions/events/event.ts';
+import { type HeronEvent, Unprocessable } from '../../functions/events/event.ts';
 import { CODE } from '../../functions/grpc.ts';
 import { instantOf } from '../../functions/heron/instant.ts';
 import { Connection, type ConnectionOptions, type WatchEvents } from '../../functions/store/connection.ts';
@@ -39,8 +40,8 @@ describe.skipIf(!hasFirestore)('the connection to Firestore', () => {
     opened.push(connection);
     return connection;
   };
-  const openStore = (options: FirestoreStoreOptions) => {
-    const store = new FirestoreStore({ ...config, projectId: newProject() }, () => instantOf(NOW), options);
+  const openStore = (options: FirestoreStoreOptions, projectId = newProject()) => {
+    const store = new FirestoreStore({ ...config, projectId }, () => instantOf(NOW), options);
     opened.push(store);
     return store;
   };
@@ -100,7 +101,10 @@ describe.skipIf(!hasFirestore)('the connection to Firestore', () => {
     await warm(connection);
   });
 
-  describe('a transaction', () => {
+  describe.each([
+    ['an event that is written directly', event({ heron_id: 'eus_a' })],
+    ['an event that takes a transaction', event({ heron_id: 'eus_a', created: 'no time' })],
+  ])('%s', (_, given) => {
     it.each([
       CODE.CANCELLED,
       CODE.UNKNOWN,
@@ -112,36 +116,107 @@ describe.skipIf(!hasFirestore)('the connection to Firestore', () => {
     ])('is tried again after code %i', async (code) => {
       const store = openStore({});
       vi.spyOn(prototype, 'commit').mockImplementationOnce(() => Promise.reject(failure(code, 'a moment')));
-      const given = event({ heron_id: 'eus_a' });
       expect(await store.append([given])).toEqual(['appended']);
       expect(await store.endUser('eus_a')).toEqual(foldOf([given]));
     });
 
-    it('is tried again where it was idle for too long: that is not the fault of the event', async () => {
+    it('is tried again where its transaction was idle for too long: that is not its fault', async () => {
       const store = openStore({});
       const expired = failure(CODE.INVALID_ARGUMENT, 'The referenced transaction has expired or is no longer valid.');
       vi.spyOn(prototype, 'commit').mockImplementationOnce(() => Promise.reject(expired));
-      expect(await store.append([event({ heron_id: 'eus_a' })])).toEqual(['appended']);
+      expect(await store.append([given])).toEqual(['appended']);
     });
 
     it('is given up where Firestore refuses what is written', async () => {
       const store = openStore({});
       const refused = failure(CODE.INVALID_ARGUMENT, 'no such thing');
-      const commit = vi.spyOn(prototype, 'commit').mockImplementation(() => Promise.reject(refused));
-      await expect(store.append([event({ heron_id: 'eus_a' })])).rejects.toThrow(Unprocessable);
-      expect(commit).toHaveBeenCalledTimes(1);
+      vi.spyOn(prototype, 'commit').mockImplementation(() => Promise.reject(refused));
+      await expect(store.append([given])).rejects.toThrow(Unprocessable);
     });
 
-    it.each([CODE.PERMISSION_DENIED, CODE.NOT_FOUND, CODE.FAILED_PRECONDITION])(
-      'is given up after code %i',
-      async (code) => {
-        const store = openStore({});
-        const commit = vi.spyOn(prototype, 'commit').mockImplementation(() => Promise.reject(failure(code, 'no')));
-        await expect(store.append([event({ heron_id: 'eus_a' })])).rejects.toMatchObject({ code });
-        expect(commit).toHaveBeenCalledTimes(1);
-      },
-    );
+    it.each([CODE.PERMISSION_DENIED, CODE.NOT_FOUND])('is given up at once after code %i', async (code) => {
+      const store = openStore({});
+      const commit = vi.spyOn(prototype, 'commit').mockImplementation(() => Promise.reject(failure(code, 'no')));
+      await expect(store.append([given])).rejects.toMatchObject({ code });
+      expect(commit).toHaveBeenCalledTimes(1);
+    });
+  });
 
+  describe('what is written directly', () => {
+    const three = [1, 2, 3].map((n) => event({ heron_id: 'eus_a', n })) as [HeronEvent, HeronEvent, HeronEvent];
+    /** The first read is answered when something else has been done. */
+    const meanwhile = (work: () => Promise<unknown>) => {
+      const { batchGetDocuments } = prototype;
+      vi.spyOn(prototype, 'batchGetDocuments').mockImplementationOnce(function (this: typeof prototype, ...args) {
+        const late = new PassThrough({ objectMode: true });
+        const stream = Reflect.apply(batchGetDocuments, this, args);
+        stream.on('end', () => work().then(() => late.end()));
+        return stream.pipe(late, { end: false }) as never;
+      });
+    };
+    const ways = () => {
+      const commit = vi.spyOn(prototype, 'commit');
+      return () => commit.mock.calls.splice(0).map(([request]) => (request?.transaction ? 'transaction' : 'direct'));
+    };
+
+    it('takes a transaction where the state was written by others meanwhile', async () => {
+      const store = openStore({});
+      const [first, second, third] = three;
+      await store.append([first]);
+      const taken = ways();
+      meanwhile(() => store.append([second]));
+      expect(await store.append([third])).toEqual(['appended']);
+      expect(taken()).toEqual(['direct', 'direct', 'transaction']);
+      expect(await store.endUser('eus_a')).toEqual(foldOf(three));
+    });
+
+    it('takes a transaction where somebody has added what nothing here knows', async () => {
+      const projectId = newProject();
+      const store = openStore({}, projectId);
+      const [first, second] = three;
+      await store.append([first]);
+      const db = new Firestore({ ...config, projectId });
+      await db.doc('end_users/eus_a').update({ place: new GeoPoint(1, 2) });
+      await db.terminate();
+      const taken = ways();
+      expect(await store.append([second])).toEqual(['appended']);
+      expect(taken()).toEqual(['transaction']);
+      expect(await store.endUser('eus_a')).toEqual(foldOf([first, second]));
+    });
+
+    it('of an end user who is new at two places at once is a duplicate at neither', async () => {
+      const store = openStore({});
+      const [first, second] = three;
+      meanwhile(() => store.append([first]));
+      const taken = ways();
+      expect(await store.append([second])).toEqual(['appended']);
+      expect(taken()).toEqual(['direct', 'direct', 'transaction']);
+      expect(await store.endUser('eus_a')).toEqual(foldOf([first, second]));
+    });
+
+    it('goes a way of its own, which is replaced where it alone is silent', async () => {
+      const store = openStore({ callMs: 1_000 });
+      await store.append([event({ heron_id: 'eus_a', n: 1 })]);
+      proxy.halfOpen();
+      const taken = ways();
+      expect(await store.endUser('eus_a')).toMatchObject({ event_count: 1 }); // another connection, which is new
+      await expect(store.append([event({ heron_id: 'eus_a', n: 2 })])).rejects.toThrow('did not answer within 1000 ms');
+      const append = () => store.append([event({ heron_id: 'eus_a', n: 3 })]);
+      expect(await vi.waitFor(append, PATIENCE)).toEqual(['appended']);
+      expect(taken()).toEqual(['direct']);
+    });
+
+    it('is waited for as long as any call: slow is not silent', async () => {
+      const store = openStore({ callMs: 4_000, probeMs: 3_000 });
+      await store.append([event({ heron_id: 'eus_a', n: 1 })]);
+      proxy.lengthen(600); // there and back, for a read and a commit: 2.4 s
+      const taken = ways();
+      expect(await store.append([event({ heron_id: 'eus_a', n: 2 })])).toEqual(['appended']);
+      expect(taken()).toEqual(['direct']);
+    });
+  });
+
+  describe('a transaction', () => {
     it('is not begun again once nobody waits for it', async () => {
       const connection = connect({ callMs: 400 });
       const busy = failure(CODE.ABORTED, 'busy');
@@ -196,7 +271,7 @@ describe.skipIf(!hasFirestore)('the connection to Firestore', () => {
       ['frozen, and so are new ones, for a while', () => proxy.silence()],
       ['cut, and no new one is taken, for a while', () => proxy.cut()],
     ])('says so where it cannot be seen, as the way is %s, and goes on once it can', async (_, fail) => {
-      const store = openStore({ watchMs: 200, probeMs: 1_000 });
+      const store = openStore({ watchMs: 200, probeMs: 1_000, callMs: 5_000 });
       const told = vi.fn();
       const onBlind = vi.fn(() => told('blind'));
       const stop = store.watchChanges(
@@ -211,7 +286,7 @@ describe.skipIf(!hasFirestore)('the connection to Firestore', () => {
       await vi.waitFor(() => expect(told).toHaveBeenCalledWith('blind'), PATIENCE);
       await proxy.restore();
       await vi.waitFor(() => expect(told).toHaveBeenLastCalledWith(null), PATIENCE);
-      await store.append([event({ heron_id: 'eus_a', status: 'failed' })]);
+      await vi.waitFor(() => store.append([event({ heron_id: 'eus_a', status: 'failed' })]), PATIENCE);
       await vi.waitFor(() => expect(told).toHaveBeenLastCalledWith(['failed']), PATIENCE);
       expect(onBlind).toHaveBeenCalledTimes(1);
       stop();

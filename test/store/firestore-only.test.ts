@@ -242,9 +242,8 @@ describe.skipIf(!hasFirestore)('in Firestore', () => {
       await db.doc('end_users/eus_a').update({ 'fold.version': 1 });
       const gets = vi.spyOn(v1.FirestoreClient.prototype, 'batchGetDocuments');
       expect(await store.append([event({ heron_id: 'eus_a', status: 'ready' })])).toEqual(['appended']);
-      expect(gets.mock.calls.flatMap(([request]) => request?.documents ?? [])).toEqual([
-        expect.stringMatching(/\/end_users\/eus_a$/),
-      ]);
+      const read = new Set(gets.mock.calls.flatMap(([request]) => request?.documents ?? []));
+      expect([...read]).toEqual([expect.stringMatching(/\/end_users\/eus_a$/)]);
       expect(await store.endUser('eus_a')).toMatchObject({ event_count: 6, fold: { version: FOLD_VERSION } });
     });
 
@@ -318,7 +317,7 @@ describe.skipIf(!hasFirestore)('in Firestore', () => {
       await upkeep.forget('eus_a', 'me');
       const requests = watchRequests();
       await store.append([event({ heron_id: 'eus_a' })]);
-      expect(requests()).toEqual({ reads: 1, writes: 0, calls: 2 });
+      expect(requests()).toEqual({ reads: 1, writes: 0, calls: 1 });
       await store.append([sized(1_000_000, { heron_id: 'eus_a' })]);
       expect(requests()).toEqual({ reads: 5, writes: 0, calls: 5 });
       await store.append([event({ heron_id: 'eus_b', created: 'no time' })]);
@@ -386,9 +385,10 @@ describe.skipIf(!hasFirestore)('in Firestore', () => {
       const given = event({ heron_id: 'eus_a' });
       vi.spyOn(prototype, 'commit').mockImplementationOnce(() => Promise.reject(failure(7, 'no permission')));
       await expect(store.append([given])).rejects.toThrow('no permission');
-      vi.spyOn(prototype, 'batchGetDocuments').mockImplementationOnce(() => {
+      const invalid = (): never => {
         throw failure(3, 'a read that is invalid is not the fault of the event');
-      });
+      };
+      vi.spyOn(prototype, 'batchGetDocuments').mockImplementationOnce(invalid).mockImplementationOnce(invalid);
       await expect(store.append([given])).rejects.not.toThrow(Unprocessable);
       expect(await store.append([given])).toEqual(['appended']);
     });
@@ -397,10 +397,11 @@ describe.skipIf(!hasFirestore)('in Firestore', () => {
       const { commit, rollback } = prototype;
       vi.spyOn(prototype, 'commit').mockImplementationOnce(async function (this: typeof prototype, ...args) {
         const [{ database, transaction } = {}] = args;
+        expect(transaction?.length).toBeGreaterThan(0);
         await Reflect.apply(rollback, this, [{ database, transaction }]);
         return Reflect.apply(commit, this, args);
       });
-      expect(await store.append([event({ heron_id: 'eus_a' })])).toEqual(['appended']);
+      expect(await store.append([event({ heron_id: 'eus_a', created: 'no time' })])).toEqual(['appended']);
     });
 
     it('only in its answer, which is lost, counts once', async () => {
