@@ -74,8 +74,9 @@ export type Stop = () => void;
  */
 export interface Store {
   /**
-   * Appends events to the log and folds them into their end user's state, all of it or nothing; each counts once however often and wherever it was appended before. Where it rejects, all or nothing was written, and nobody
-   * can tell which (the answer may be what was lost): append again.
+   * Appends events to the log and folds them into their end user's state, all of it or nothing. Each counts once,
+   * however often and wherever it was appended before. Where it rejects, nobody can tell whether it was written (the
+   * answer may be what was lost): append again.
    * @param events of one end user, each with another id; or a single one that names none.
    * @throws Unprocessable where it would fail every time; other errors may pass.
    */
