@@ -5,7 +5,7 @@ import { topology } from '../../../functions/bus/topology.ts';
 import { sign } from '../../../functions/heron/signature.ts';
 import { deployed } from '../deployed.ts';
 import { type Suite, scaled } from '../figure.ts';
-import { percentile } from '../load.ts';
+import { load, percentile } from '../load.ts';
 import { SECRET, webhookBody } from '../requests.ts';
 import { floor, newProject, ours } from '../stack.ts';
 import { type Command, Subject } from '../subject.ts';
@@ -14,16 +14,26 @@ const A_SECOND = 40;
 const WEBHOOKS = 800;
 const PATIENCE_MS = 30_000;
 
-/** Milliseconds from each 2xx to the moment at which a listener sees the end user's state, sorted. */
+/**
+ * Milliseconds from each 2xx to the moment at which a listener sees the end user's state, sorted. A listener each: for
+ * one of them all the emulator reads every document again at each change.
+ */
 async function lag(takes: Command, keeps: Command, projectId: string, count: number): Promise<number[]> {
   const [taking, keeping] = [await Subject.start(takes), await Subject.start(keeps)];
   const db = new Firestore({ projectId });
   const seen = new Map<string, number>();
-  const stop = db.collection('end_users').onSnapshot((snapshot) => {
-    for (const { doc } of snapshot.docChanges()) if (!seen.has(doc.id)) seen.set(doc.id, performance.now());
-  });
+  /** Resolves once it is listened to, and nothing is there. */
+  const listen = (id: string) =>
+    new Promise<void>((resolve, reject) => {
+      const stop = db.doc(`end_users/${id}`).onSnapshot(({ exists }) => {
+        if (!exists) return resolve();
+        seen.set(id, performance.now());
+        stop();
+      }, reject);
+    });
   const answered = new Map<string, number>();
   const send = async (n: number) => {
+    await listen(`eus_bench${n}`);
     const body = webhookBody(`${projectId}-${n}`, 200, n);
     const headers = { 'Content-Type': 'application/json', 'Heron-Signature': sign(body, SECRET) };
     const response = await fetch(`http://127.0.0.1:${taking.port}/`, {
@@ -57,11 +67,21 @@ async function lag(takes: Command, keeps: Command, projectId: string, count: num
       .map(([id, at]) => Math.max(0, (seen.get(id) ?? Number.NaN) - at))
       .sort((a, b) => a - b);
   } finally {
-    stop();
     await taking.stop();
     await keeping.stop();
     await db.terminate();
   }
+}
+
+/** Milliseconds that a push takes by itself, sorted: of the way above the part that is not the Pub/Sub emulator's. */
+async function pushes(command: Command, count: number): Promise<readonly number[]> {
+  const subject = await Subject.start(command);
+  const push = (n: number) =>
+    load({ port: subject.port, connections: 1, count: n, of: { kind: 'push', endUsers: count } });
+  await push(A_SECOND); // warm
+  const { latencies } = await push(count);
+  await subject.stop();
+  return latencies;
 }
 
 /** From a webhook's answer to its state, at 40 a second, beside the shortest functions with the same effect. */
@@ -69,10 +89,13 @@ export const readableSuite: Suite = async function* (surroundings) {
   const source = await deployed();
   const count = scaled(WEBHOOKS, surroundings);
   const [least, full]: [number[][], number[][]] = [[], []];
+  const [leastOfPush, fullOfPush]: [(readonly number[])[], (readonly number[])[]] = [[], []];
   for (let round = 0; round < Math.min(3, surroundings.rounds); round++) {
     const [a, b] = [newProject(), newProject()];
     least.push(await lag(floor('bare-ingest', a), floor('bare-projector', a), a, count));
     full.push(await lag(ours('ingest', b, source), ours('projector', b, source), b, count));
+    leastOfPush.push(await pushes(floor('bare-projector', a), count));
+    fullOfPush.push(await pushes(ours('projector', b, source), count));
     surroundings.note(`readable: round ${round + 1} done`);
   }
   for (const [n, must] of [
@@ -87,5 +110,13 @@ export const readableSuite: Suite = async function* (surroundings) {
       ours: full.map((sorted) => percentile(sorted, n)),
       floor: least.map((sorted) => percentile(sorted, n)),
       ...(must === undefined ? {} : { must: { most: must } }),
+    };
+  for (const n of [50, 99])
+    yield {
+      suite: 'readable',
+      name: `of which from the push to its answer, ${n} of 100`,
+      unit: 'ms',
+      ours: fullOfPush.map((sorted) => percentile(sorted, n)),
+      floor: leastOfPush.map((sorted) => percentile(sorted, n)),
     };
 };
