@@ -126,6 +126,12 @@ export function storeConfig(env: Env): StoreConfig {
     throw new ConfigError(
       `FIRESTORE_DATABASE is no database id: ${JSON.stringify(databaseId)}. Use (default), or 4 to 63 lower-case letters, digits and hyphens.`,
     );
+  const { FIRESTORE_EMULATOR_HOST: emulator } = env;
+  // By the rule of Google's client, which would throw in the first call.
+  if (emulator && URL.parse(`http://${emulator}/`)?.host !== emulator)
+    throw new ConfigError(
+      `FIRESTORE_EMULATOR_HOST is no address: ${JSON.stringify(emulator)}. Use HOST:PORT, such as 127.0.0.1:8080.`,
+    );
   return { projectId: projectId(env), databaseId };
 }
 

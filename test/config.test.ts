@@ -1,7 +1,8 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { Firestore } from '@google-cloud/firestore';
+import { afterEach, describe, expect, onTestFinished, test, vi } from 'vitest';
 import {
   busConfig,
   ConfigError,
@@ -24,6 +25,10 @@ function fileWith(contents: string | Uint8Array): string {
   writeFileSync(join(folder, 'secret'), contents);
   return join(folder, 'secret');
 }
+
+afterEach(() => {
+  vi.unstubAllEnvs();
+});
 
 /** The error, which must be one line that names the variable, says what to do, and holds no secret. */
 function refusal(read: () => unknown, variable: string): string {
@@ -153,6 +158,21 @@ test.each(['abc', 'Heron', '1heron', 'heron-', 'default)', 'a/b1', `a${'b'.repea
   'FIRESTORE_DATABASE may not be %j',
   (id) => {
     refusal(() => storeConfig({ ...PROJECT, FIRESTORE_DATABASE: id }), 'FIRESTORE_DATABASE');
+  },
+);
+
+test.each(['localhost:8080', '127.0.0.1:1', 'emulator', '[::1]:8080'])('FIRESTORE_EMULATOR_HOST may be %s', (host) => {
+  vi.stubEnv('FIRESTORE_EMULATOR_HOST', host);
+  expect(() => new Firestore()).not.toThrow();
+  expect(storeConfig({ ...PROJECT, FIRESTORE_EMULATOR_HOST: host }).projectId).toBe('heron-local');
+});
+
+test.each(['::1', 'a b:1', 'http://localhost:8080', 'localhost:99999', 'localhost:1/path'])(
+  'FIRESTORE_EMULATOR_HOST may not be %j',
+  (host) => {
+    vi.stubEnv('FIRESTORE_EMULATOR_HOST', host);
+    expect(() => new Firestore()).toThrow('FIRESTORE_EMULATOR_HOST'); // Google's client says so as well, later
+    refusal(() => storeConfig({ ...PROJECT, FIRESTORE_EMULATOR_HOST: host }), 'FIRESTORE_EMULATOR_HOST');
   },
 );
 
