@@ -2,11 +2,11 @@ import { within } from '../deadline.ts';
 import { type EndUserEvent, Unprocessable } from '../events/event.ts';
 import type { Appended } from '../store/store.ts';
 
-/** What may share a transaction: 50 inline bodies of 32 KiB stay under the emulator's 4 MiB commit. */
+/** What may share an append: 50 inline bodies of 32 KiB stay under the emulator's 4 MiB commit. */
 const MAX_BATCH = 50;
 /** Larger bodies are written before it, a few megabytes at a time: all that must end long before it counts as hung. */
 const MAX_BATCH_BYTES = 10_000_000;
-/** A transaction that hangs must not hold up its end user for longer than a message waits. */
+/** An append that hangs must not hold up its end user for longer than a message waits. */
 const HUNG_MS = 20_000;
 
 type Append = (events: readonly EndUserEvent[]) => Promise<readonly Appended[]>;
@@ -22,8 +22,8 @@ type Waiting = {
 type Arrival = readonly [event: EndUserEvent, waiting: Waiting[]];
 
 /**
- * A lane for each end user: its events are appended one transaction after another, and what has queued up meanwhile
- * shares the next one. In transactions of their own, 50 at once took 20 s and a fifth of them were aborted for good.
+ * A lane for each end user: its events are appended one after another, and what has queued up meanwhile shares
+ * the next append. In transactions of their own, 50 at once took 20 s and a fifth of them were aborted for good.
  * Lanes know nothing of each other: what holds one up holds up no other.
  */
 export class Lanes {
@@ -81,7 +81,7 @@ export class Lanes {
     try {
       const appended = this.#append(together.map(([event]) => event));
       const outcomes = await within(HUNG_MS, appended, () => {
-        throw new Error(`the transaction did not end within ${HUNG_MS} ms`);
+        throw new Error(`the append did not end within ${HUNG_MS} ms`);
       });
       for (const [i, outcome] of outcomes.entries()) tell(together[i]?.[1] ?? [], outcome);
       return null;
@@ -92,7 +92,7 @@ export class Lanes {
   }
 }
 
-/** Takes the first of those that wait, and as many more as may share its transaction. */
+/** Takes the first of those that wait, and as many more as may share its append. */
 function takeBatch(lane: Waiting[]): readonly Waiting[] {
   let [count, bytes] = [0, 0];
   for (const { event } of lane) {
@@ -103,7 +103,7 @@ function takeBatch(lane: Waiting[]): readonly Waiting[] {
   return lane.splice(0, count);
 }
 
-/** Those for which somebody still waits, each event once: the same twice in one transaction would make it fail. */
+/** Those for which somebody still waits, each event once: the same twice in one append would make it fail. */
 function arrivals(batch: readonly Waiting[]): readonly Arrival[] {
   const byId = new Map<string, Arrival>();
   for (const waiting of batch) {
