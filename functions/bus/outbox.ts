@@ -19,6 +19,11 @@ const MAX_BATCH_BYTES = 4_000_000;
  */
 const SLOW_MS = 250;
 const SLOWEST_MS = 1_000;
+/**
+ * So long those that wait are not sent on, as who was just answered may come back and share their request: otherwise one
+ * half of all senders takes turns with the other.
+ */
+const LINGER_MS = 1;
 /** In flight at once, full requests among them. */
 const MAX_IN_FLIGHT = 10;
 
@@ -66,8 +71,8 @@ class Entry {
 }
 
 /**
- * The messages for one topic on their way out. One request is in flight, and what comes meanwhile shares the next: a
- * burst costs few requests, and a single message waits for nothing. Where one is slow, further ones go out beside it.
+ * The messages for one topic on their way out. One request is in flight, and what comes meanwhile shares the next, with
+ * what comes right after its answer: a burst costs few requests, and a single message waits for nothing. Where one is slow, further ones go out beside it.
  * They share a request, but not a fate: each has its own deadline, and one that is refused as invalid is so alone.
  */
 export class Outbox {
@@ -77,6 +82,9 @@ export class Outbox {
   readonly #waiting: Entry[] = [];
   #inFlight = 0;
   #sentAt = Number.NEGATIVE_INFINITY;
+  /** How many wait once all who were answered last are back; until when they are waited for. */
+  #expected = 0;
+  #expectedUntil = Number.NEGATIVE_INFINITY;
   #failures = 0;
   #failedAt = Number.NEGATIVE_INFINITY;
   #resumeAt = Number.NEGATIVE_INFINITY;
@@ -126,9 +134,11 @@ export class Outbox {
   /** When what waits may go out. */
   #due(): number {
     const isFull = this.#waiting[0]?.alone || fillsBatch(this.#waiting);
-    if (this.#inFlight === 0 || isFull) return this.#resumeAt;
-    const slow = Math.min(SLOWEST_MS, SLOW_MS * 2 ** (this.#inFlight - 1));
-    return Math.max(this.#resumeAt, this.#sentAt + slow);
+    let due = this.#resumeAt;
+    if (!isFull && this.#inFlight > 0)
+      due = Math.max(due, this.#sentAt + Math.min(SLOWEST_MS, SLOW_MS * 2 ** (this.#inFlight - 1)));
+    else if (!isFull && this.#waiting.length < this.#expected) due = Math.max(due, this.#expectedUntil);
+    return due;
   }
 
   async #transmit(batch: readonly Entry[]): Promise<void> {
@@ -141,6 +151,8 @@ export class Outbox {
       const ids = await this.#send(messages, timeoutMs);
       this.#failures = 0;
       for (const [i, entry] of batch.entries()) entry.resolve(ids[i] ?? '');
+      this.#expected = this.#waiting.length + batch.length;
+      this.#expectedUntil = performance.now() + LINGER_MS;
     } catch (error) {
       this.#take(error, batch, sentAt);
     }

@@ -61,13 +61,55 @@ describe('messages for a topic', () => {
       await vi.advanceTimersByTimeAsync(10);
     }
     expect(requests).toEqual([['a', 'b']]);
-    await vi.advanceTimersByTimeAsync(30);
+    await vi.advanceTimersByTimeAsync(31);
     expect(requests).toEqual([
       ['a', 'b'],
       ['c', 'd'],
     ]);
     await vi.advanceTimersByTimeAsync(50);
     expect(outcomes).toEqual({ a: 'id of a', b: 'id of b', c: 'id of c', d: 'id of d' });
+  });
+
+  test('are joined by those of who was just answered, and go out once all are back', async () => {
+    const { requests, publish } = outboxOf(takes(50));
+    for (const text of ['a', 'b']) void publish(text);
+    await vi.advanceTimersByTimeAsync(10);
+    void publish('c');
+    await vi.advanceTimersByTimeAsync(40);
+    void publish('a again');
+    await vi.advanceTimersByTimeAsync(0);
+    expect(requests).toEqual([['a', 'b']]);
+    void publish('b again');
+    await vi.advanceTimersByTimeAsync(0);
+    expect(requests).toEqual([
+      ['a', 'b'],
+      ['c', 'a again', 'b again'],
+    ]);
+  });
+
+  test('wait a millisecond for those who do not come back, and no longer', async () => {
+    const { requests, publish } = outboxOf(takes(50));
+    for (const text of ['a', 'b']) void publish(text);
+    await vi.advanceTimersByTimeAsync(10);
+    void publish('c');
+    await vi.advanceTimersByTimeAsync(40);
+    await vi.advanceTimersByTimeAsync(0);
+    expect(requests).toEqual([['a', 'b']]);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(requests).toEqual([['a', 'b'], ['c']]);
+    await vi.advanceTimersByTimeAsync(100);
+    void publish('d');
+    await vi.advanceTimersByTimeAsync(0);
+    expect(requests).toEqual([['a', 'b'], ['c'], ['d']]);
+  });
+
+  test('of a single sender wait for nothing', async () => {
+    const { requests, publish } = outboxOf(takes(50));
+    void publish('a');
+    await vi.advanceTimersByTimeAsync(50);
+    void publish('b');
+    await vi.advanceTimersByTimeAsync(0);
+    expect(requests).toEqual([['a'], ['b']]);
   });
 
   test('go out beside requests that are slow, after a quarter of a second, half, and then a second each', async () => {
