@@ -24,6 +24,8 @@ const SLOWEST_MS = 1_000;
  * half of all senders takes turns with the other.
  */
 const LINGER_MS = 1;
+/** So many at most: more of them share the cost of a request anyway, and time is dearer. */
+const LINGER_FOR = 16;
 /** In flight at once, full requests among them. */
 const MAX_IN_FLIGHT = 10;
 
@@ -151,7 +153,8 @@ export class Outbox {
       const ids = await this.#send(messages, timeoutMs);
       this.#failures = 0;
       for (const [i, entry] of batch.entries()) entry.resolve(ids[i] ?? '');
-      this.#expected = this.#waiting.length + batch.length;
+      const all = this.#waiting.length + batch.length;
+      this.#expected = all > LINGER_FOR ? 0 : all;
       this.#expectedUntil = performance.now() + LINGER_MS;
     } catch (error) {
       this.#take(error, batch, sentAt);

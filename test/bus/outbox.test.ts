@@ -103,6 +103,19 @@ describe('messages for a topic', () => {
     expect(requests).toEqual([['a', 'b'], ['c'], ['d']]);
   });
 
+  test.each([
+    [16, [16]],
+    [17, [16, 1]],
+  ])('wait for nobody where %d senders share requests anyway', async (senders, sizes) => {
+    const { requests, publish } = outboxOf(takes(50));
+    for (let n = 0; n < 16; n += 1) void publish(String(n));
+    await vi.advanceTimersByTimeAsync(10);
+    for (let n = 16; n < senders; n += 1) void publish(String(n));
+    await vi.advanceTimersByTimeAsync(40);
+    await vi.advanceTimersByTimeAsync(0);
+    expect(requests.map(({ length }) => length)).toEqual(sizes);
+  });
+
   test('of a single sender wait for nothing', async () => {
     const { requests, publish } = outboxOf(takes(50));
     void publish('a');
