@@ -129,10 +129,13 @@ export function storeConfig(env: Env): StoreConfig {
   const { FIRESTORE_EMULATOR_HOST: emulator } = env;
   // By the rule of Google's client, which would throw in the first call.
   if (emulator && URL.parse(`http://${emulator}/`)?.host !== emulator)
-    throw new ConfigError(
-      `FIRESTORE_EMULATOR_HOST is no address: ${JSON.stringify(emulator)}. Use HOST:PORT, such as 127.0.0.1:8080.`,
-    );
+    throw noAddress('FIRESTORE_EMULATOR_HOST', emulator, '127.0.0.1:8080');
   return { projectId: projectId(env), databaseId };
+}
+
+/** What an emulator's variable holds cannot be where it is. */
+export function noAddress(variable: string, value: string, example: string): ConfigError {
+  return new ConfigError(`${variable} is no address: ${JSON.stringify(value)}. Use HOST:PORT, such as ${example}.`);
 }
 
 /** After how many days the log lets go of an event; null for never. @throws ConfigError */

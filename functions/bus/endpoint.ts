@@ -1,10 +1,8 @@
 import { GoogleAuth } from 'google-auth-library';
-import { ConfigError } from '../config.ts';
+import { type Env, noAddress } from '../config.ts';
 import { within } from '../deadline.ts';
 import { CODE } from '../grpc.ts';
 import { CallFailed, type Headers } from './grpc-connection.ts';
-
-export type Env = Readonly<Record<string, string | undefined>>;
 
 /** Where Pub/Sub is, and who we are to it. */
 export type Endpoint = {
@@ -42,9 +40,6 @@ function emulatorOf({ PUBSUB_EMULATOR_HOST: host }: Env): string | null {
   if (!host) return null;
   const [, scheme, name, port = scheme === 'http' ? 80 : 443] = ADDRESS.exec(host) ?? [];
   const origin = `http://${name}:${port}`;
-  if (name === undefined || !URL.canParse(origin))
-    throw new ConfigError(
-      `PUBSUB_EMULATOR_HOST is no address: ${JSON.stringify(host)}. Use HOST:PORT, such as 127.0.0.1:8085.`,
-    );
+  if (name === undefined || !URL.canParse(origin)) throw noAddress('PUBSUB_EMULATOR_HOST', host, '127.0.0.1:8085');
   return origin;
 }

@@ -1,9 +1,9 @@
-import type { BusConfig } from '../config.ts';
+import type { BusConfig, Env } from '../config.ts';
 import { within } from '../deadline.ts';
 import type { Message } from '../events/message.ts';
 import { CODE, codeOf } from '../grpc.ts';
 import { type Publisher, REFUSALS, Refused } from './bus.ts';
-import { type Endpoint, type Env, endpointOf } from './endpoint.ts';
+import { type Endpoint, endpointOf } from './endpoint.ts';
 import { CallFailed, GrpcConnection, type Headers } from './grpc-connection.ts';
 import { Outbox } from './outbox.ts';
 import { messageIds, publishRequest } from './publish-wire.ts';

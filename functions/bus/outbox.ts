@@ -74,8 +74,9 @@ class Entry {
 
 /**
  * The messages for one topic on their way out. One request is in flight, and what comes meanwhile shares the next, with
- * what comes right after its answer: a burst costs few requests, and a single message waits for nothing. Where one is slow, further ones go out beside it.
- * They share a request, but not a fate: each has its own deadline, and one that is refused as invalid is so alone.
+ * what comes right after its answer: a burst costs few requests, and a single message waits for nothing. Where one is
+ * slow, further ones go out beside it. They share a request, but not a fate: each has its own deadline, and one that is
+ * refused as invalid is so alone.
  */
 export class Outbox {
   readonly #send: Send;

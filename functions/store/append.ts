@@ -10,10 +10,12 @@ import type { Connection } from './connection.ts';
 import type { DirectClient } from './direct.ts';
 import {
   type EndUserDocument,
-  endUserDocument,
   endUserDocuments,
-  eventDocument,
+  endUserFields,
+  endUserPath,
   eventDocuments,
+  eventFields,
+  eventPath,
   type Rebuilding,
   type Stored,
   type StoredEvent,
@@ -68,7 +70,7 @@ async function appendDirectly(
 ): Promise<readonly Appended[] | null> {
   const heronId = endUserOf(arrived);
   if (heronId === null || arrived.some((event) => !concernsEndUser(event) || !isInline(event))) return null;
-  const path = `end_users/${heronId}`;
+  const path = endUserPath(heronId);
   let stored: Stored | undefined;
   try {
     const found = await client.read(path);
@@ -77,12 +79,12 @@ async function appendDirectly(
     if (stored !== undefined && !isAlone(stored)) return null;
     const endUser = fold(stored?.endUser ?? null, heronId, arrived, countedAt(times));
     if (endUser === null) return null;
-    const state = endUserDocument({ kind: 'state', endUser, changed_at: times.recorded_at });
+    const state = endUserFields({ kind: 'state', endUser, changed_at: times.recorded_at });
     await client.commit([
       { path, data: state, replaces: found?.version ?? null },
       ...arrived.map((event) => ({
-        path: `events/${event.event_id}`,
-        data: eventDocument(storedEvent(event, times)),
+        path: eventPath(event.event_id),
+        data: eventFields(storedEvent(event, times)),
         replaces: null,
       })),
     ]);

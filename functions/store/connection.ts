@@ -19,6 +19,9 @@ const EXHAUSTED_PAUSE_MS = 1_000;
 const WATCH_MS = 5_000;
 /** The client tries a read five times, in more than 8 s, before it says why it failed. */
 const PROBE_MS = 10_000;
+/** Something small, which need not be there. */
+const PROBE = 'upkeep/probe';
+
 /**
  * By itself the client waits 60 s for a commit and 300 s for a read, each time, and tries for 600 s: what nobody waits
  * for any more shall end soon. Commits are retried as whole transactions, see {@link Connection.write}.
@@ -96,7 +99,7 @@ export class Connection {
     this.#firestore = new Way(
       {
         open: () => new Firestore({ ...config, clientConfig: clientConfig(readMs), ...CHANNEL_OPTIONS }),
-        ask: (db) => db.collection('upkeep').doc('probe').get(),
+        ask: (db) => db.doc(PROBE).get(),
         close: (db) => db.terminate(),
       },
       { callMs, probeMs },
@@ -105,7 +108,7 @@ export class Connection {
     this.#direct = new Way(
       {
         open: () => new DirectClient(config, { clientConfig: clientConfig(callMs, callMs), ...CHANNEL_OPTIONS }),
-        ask: (client) => client.read('upkeep/probe'),
+        ask: (client) => client.read(PROBE),
         close: (client) => client.close(),
       },
       { callMs, probeMs },
@@ -129,10 +132,10 @@ export class Connection {
     { directly, makeRoom = async () => {} }: WriteOptions<T> = {},
   ): Promise<T> {
     const end = performance.now() + this.#callMs;
+    const left = () => end - performance.now();
     let failure: unknown;
+    const late = () => failure ?? tooLate(this.#callMs);
     for (let attempt = 0; ; attempt++) {
-      const late = () => failure ?? tooLate(this.#callMs);
-      const left = () => end - performance.now();
       let written = false;
       const once = async (db: Firestore, transaction: Transaction): Promise<T> => {
         const result = await work(db, transaction);
@@ -154,7 +157,7 @@ export class Connection {
         if (!isTransient(error) && !hasExpired(error)) throw error;
         failure = error;
         const pause = pauseAfter(error, attempt);
-        if (performance.now() + pause >= end) throw error;
+        if (pause >= left()) throw error;
         await sleep(pause);
         if (codeOf(error) === CODE.ABORTED) await makeRoom();
       }

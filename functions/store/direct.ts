@@ -89,6 +89,10 @@ export class DirectClient {
 }
 
 function atEmulator(address: string) {
-  const [, apiEndpoint, port] = /^(.*):(\d+)$/.exec(address) ?? [null, address, '443'];
-  return { apiEndpoint, port: Number(port), sslCreds: grpc.credentials.createInsecure() };
+  const { hostname, port } = new URL(`http://${address}`);
+  return {
+    apiEndpoint: hostname,
+    port: Number(port || v1.FirestoreClient.port),
+    sslCreds: grpc.credentials.createInsecure(),
+  };
 }

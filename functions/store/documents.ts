@@ -19,6 +19,9 @@ import { toInstant, toTimestamp } from './timestamp.ts';
 import type { StoredTombstone } from './tombstone.ts';
 import type { Checkpoint, Readings } from './upkeep.ts';
 
+const EVENTS = 'events';
+const END_USERS = 'end_users';
+
 /** An event as its document keeps it. */
 export type StoredEvent = LoggedEvent & {
   /** When Firestore's TTL may delete it; null where the log keeps events for ever. */
@@ -117,17 +120,21 @@ type CheckpointDocument = Omit<Checkpoint, 'started_at' | 'saved_at'> & {
   readonly saved_at?: Timestamp;
 };
 
+/** Where documents are, as paths. */
+export const eventPath = (eventId: string) => `${EVENTS}/${eventId}`;
+export const endUserPath = (heronId: string) => `${END_USERS}/${heronId}`;
+
 export function eventDocuments(db: Firestore): CollectionReference<StoredEvent, EventDocument> {
-  return db.collection('events').withConverter(EVENT);
+  return db.collection(EVENTS).withConverter(EVENT);
 }
 
 export function endUserDocuments(db: Firestore): CollectionReference<Stored, EndUserDocument> {
-  return db.collection('end_users').withConverter(END_USER);
+  return db.collection(END_USERS).withConverter(END_USER);
 }
 
 /** As it is stored, whatever that may be: it is what may be wrong. */
 export function rawEndUser(db: Firestore, heronId: string): DocumentReference {
-  return db.collection('end_users').doc(heronId);
+  return db.collection(END_USERS).doc(heronId);
 }
 
 export function checkpointDocument(db: Firestore): DocumentReference<Checkpoint, CheckpointDocument> {
@@ -177,7 +184,7 @@ export function stateDocument(endUser: EndUser): PlainState {
 }
 
 /** An event as its document's fields. */
-export function eventDocument({
+export function eventFields({
   event_id,
   created,
   received_at,
@@ -197,7 +204,7 @@ export function eventDocument({
 }
 
 const EVENT: FirestoreDataConverter<StoredEvent, EventDocument> = {
-  toFirestore: eventDocument,
+  toFirestore: eventFields,
   fromFirestore(snapshot) {
     const { created, received_at, recorded_at, expires_at, unrouted, reason, ...event } =
       snapshot.data() as EventDocument;
@@ -214,7 +221,7 @@ const EVENT: FirestoreDataConverter<StoredEvent, EventDocument> = {
 };
 
 /** A state, or a tombstone, as its document's fields. */
-export function endUserDocument(stored: Stored): WithFieldValue<EndUserDocument> {
+export function endUserFields(stored: Stored): WithFieldValue<EndUserDocument> {
   if (stored.kind === 'forgotten') {
     const { at, unfinished, ...tombstone } = stored.tombstone;
     return {
@@ -248,7 +255,7 @@ export function storedOf(document: EndUserDocument): Stored {
 }
 
 const END_USER: FirestoreDataConverter<Stored, EndUserDocument> = {
-  toFirestore: endUserDocument,
+  toFirestore: endUserFields,
   fromFirestore: (snapshot) => storedOf(snapshot.data() as EndUserDocument),
 };
 

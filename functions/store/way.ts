@@ -5,7 +5,7 @@ import { CODE, codeOf } from '../grpc.ts';
 /** What is on its way when all shall end has this long, of the 8 s that a function has for it. */
 const CLOSE_MS = 5_000;
 
-/** So long a client that was replaced may try to listen; where it is terminated meanwhile, that ends in an unhandled rejection. */
+/** So long one that was replaced may try to listen: terminated meanwhile, that ends in an unhandled rejection. */
 const LISTEN_MS = 15_000;
 
 /** Whether Firestore answers: `refused`: there is no way to it, as gRPC knows, which looks for one by itself. */
