@@ -41,6 +41,16 @@ function outboxOf(answer: (texts: readonly string[], nth: number) => Promise<unk
   return { outbox, requests, sizes, outcomes, publish, most: () => most };
 }
 
+/** An outbox whose first request was answered this moment, and which has messages that came while it was in flight. */
+async function justAnswered(first: number, meanwhile: number) {
+  const given = outboxOf(takes(50));
+  for (let n = 0; n < first; n += 1) void given.publish(String(n));
+  await vi.advanceTimersByTimeAsync(10);
+  for (let n = 0; n < meanwhile; n += 1) void given.publish(String(first + n));
+  await vi.advanceTimersByTimeAsync(40);
+  return given;
+}
+
 const takes = (milliseconds: number) => () => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
 beforeEach(() => {
@@ -71,58 +81,44 @@ describe('messages for a topic', () => {
   });
 
   test('are joined by those of who was just answered, and go out once all are back', async () => {
-    const { requests, publish } = outboxOf(takes(50));
-    for (const text of ['a', 'b']) void publish(text);
-    await vi.advanceTimersByTimeAsync(10);
-    void publish('c');
-    await vi.advanceTimersByTimeAsync(40);
-    void publish('a again');
+    const { requests, publish } = await justAnswered(2, 1);
+    void publish('0 again');
     await vi.advanceTimersByTimeAsync(0);
-    expect(requests).toEqual([['a', 'b']]);
-    void publish('b again');
+    expect(requests).toEqual([['0', '1']]);
+    void publish('1 again');
     await vi.advanceTimersByTimeAsync(0);
     expect(requests).toEqual([
-      ['a', 'b'],
-      ['c', 'a again', 'b again'],
+      ['0', '1'],
+      ['2', '0 again', '1 again'],
     ]);
   });
 
   test('wait a millisecond for those who do not come back, and no longer', async () => {
-    const { requests, publish } = outboxOf(takes(50));
-    for (const text of ['a', 'b']) void publish(text);
-    await vi.advanceTimersByTimeAsync(10);
-    void publish('c');
-    await vi.advanceTimersByTimeAsync(40);
+    const { requests, publish } = await justAnswered(2, 1);
     await vi.advanceTimersByTimeAsync(0);
-    expect(requests).toEqual([['a', 'b']]);
+    expect(requests).toEqual([['0', '1']]);
     await vi.advanceTimersByTimeAsync(1);
-    expect(requests).toEqual([['a', 'b'], ['c']]);
+    expect(requests).toEqual([['0', '1'], ['2']]);
     await vi.advanceTimersByTimeAsync(100);
-    void publish('d');
+    void publish('later');
     await vi.advanceTimersByTimeAsync(0);
-    expect(requests).toEqual([['a', 'b'], ['c'], ['d']]);
+    expect(requests).toEqual([['0', '1'], ['2'], ['later']]);
   });
 
   test.each([
-    [16, [16]],
-    [17, [16, 1]],
-  ])('wait for nobody where %d senders share requests anyway', async (senders, sizes) => {
-    const { requests, publish } = outboxOf(takes(50));
-    for (let n = 0; n < 16; n += 1) void publish(String(n));
-    await vi.advanceTimersByTimeAsync(10);
-    for (let n = 16; n < senders; n += 1) void publish(String(n));
-    await vi.advanceTimersByTimeAsync(40);
+    [15, [15]],
+    [16, [16, 1]],
+  ])('wait for nobody where over 16 senders share requests anyway: %d and one that waits', async (first, sizes) => {
+    const { requests } = await justAnswered(first, 1);
     await vi.advanceTimersByTimeAsync(0);
     expect(requests.map(({ length }) => length)).toEqual(sizes);
   });
 
   test('of a single sender wait for nothing', async () => {
-    const { requests, publish } = outboxOf(takes(50));
-    void publish('a');
-    await vi.advanceTimersByTimeAsync(50);
-    void publish('b');
+    const { requests, publish } = await justAnswered(1, 0);
+    void publish('next');
     await vi.advanceTimersByTimeAsync(0);
-    expect(requests).toEqual([['a'], ['b']]);
+    expect(requests).toEqual([['0'], ['next']]);
   });
 
   test('go out beside requests that are slow, after a quarter of a second, half, and then a second each', async () => {

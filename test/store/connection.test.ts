@@ -102,9 +102,10 @@ describe.skipIf(!hasFirestore)('the connection to Firestore', () => {
   });
 
   describe.each([
-    ['an event that is written directly', event({ heron_id: 'eus_a' })],
-    ['an event that takes a transaction', event({ heron_id: 'eus_a', created: 'no time' })],
-  ])('%s', (_, given) => {
+    // What is refused directly is tried by a transaction, which tells whose fault it is.
+    ['an event that is written directly', event({ heron_id: 'eus_a' }), 2],
+    ['an event that takes a transaction', event({ heron_id: 'eus_a', created: 'no time' }), 1],
+  ])('%s', (_, given, attempts) => {
     it.each([
       CODE.CANCELLED,
       CODE.UNKNOWN,
@@ -130,8 +131,17 @@ describe.skipIf(!hasFirestore)('the connection to Firestore', () => {
     it('is given up where Firestore refuses what is written', async () => {
       const store = openStore({});
       const refused = failure(CODE.INVALID_ARGUMENT, 'no such thing');
-      vi.spyOn(prototype, 'commit').mockImplementation(() => Promise.reject(refused));
+      const commit = vi.spyOn(prototype, 'commit').mockImplementation(() => Promise.reject(refused));
       await expect(store.append([given])).rejects.toThrow(Unprocessable);
+      expect(commit).toHaveBeenCalledTimes(attempts);
+    });
+
+    it('is given up where a transaction fails by a condition as well', async () => {
+      const store = openStore({});
+      const code = CODE.FAILED_PRECONDITION;
+      const commit = vi.spyOn(prototype, 'commit').mockImplementation(() => Promise.reject(failure(code, 'no')));
+      await expect(store.append([given])).rejects.toMatchObject({ code });
+      expect(commit).toHaveBeenCalledTimes(attempts);
     });
 
     it.each([CODE.PERMISSION_DENIED, CODE.NOT_FOUND])('is given up at once after code %i', async (code) => {
