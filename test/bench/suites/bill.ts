@@ -12,6 +12,14 @@ const COUNTER = join(import.meta.dirname, '..', 'count-calls.js');
 const WEBHOOKS = 1_000;
 const END_USERS = 100;
 
+/** Dollars each. Source: "Cost of a million webhooks" in infra/README.md, which adds what is not counted here. */
+const PRICES = {
+  read: 0.03 / 1e5,
+  write: 0.09 / 1e5,
+  byteThroughPubSub: 40 / 2 ** 40,
+  byteLogged: 0.5 / 2 ** 30,
+};
+
 type Counts = {
   readonly calls: Readonly<Record<string, { calls: number; bytes: number; items: number }>>;
   readonly logged: number;
@@ -54,11 +62,12 @@ export const billSuite: Suite = async function* (surroundings) {
     const ingest = await counts('ingest', connections, count);
     const projector = await counts('projector', Math.min(20, connections), count);
     const each = (value: number | undefined) => [(value ?? 0) / count];
+    const at = connections === 1 ? 'one at a time' : `${connections} at once`;
     const { Publish } = ingest.calls;
     const { BatchGetDocuments, Commit } = projector.calls;
     const figure = (name: string, unit: string, ours: readonly number[]): Figure => ({
       suite: 'bill',
-      name: `${name} a webhook, ${connections === 1 ? 'one at a time' : `${connections} at once`}`,
+      name: `${name} a webhook, ${at}`,
       unit,
       ours,
       floor: [],
@@ -69,6 +78,16 @@ export const billSuite: Suite = async function* (surroundings) {
     yield figure('documents read by the projector', '1', each(BatchGetDocuments?.items));
     yield figure('documents written by the projector', '1', each(Commit?.items));
     yield figure('bytes written to Firestore', 'B', each(Commit?.bytes));
-    yield figure('bytes logged', 'B', each(ingest.logged + projector.logged));
+    const logged = ingest.logged + projector.logged;
+    yield figure('bytes logged', 'B', each(logged));
+    const dollars =
+      (BatchGetDocuments?.items ?? 0) * PRICES.read +
+      (Commit?.items ?? 0) * PRICES.write +
+      (Publish?.bytes ?? 0) * 2 * PRICES.byteThroughPubSub + // in, and out to the projector
+      logged * PRICES.byteLogged;
+    yield {
+      ...figure('dollars', '$', [(dollars / count) * 1e6]),
+      name: `a million webhooks, ${at}, for what is counted here`,
+    };
   }
 };
